@@ -1,0 +1,63 @@
+"""metagrad: gradients of gradients, from scratch.
+
+>>> import metagrad as mg
+>>> mg.grad(mg.grad(lambda x: x ** 3))(2.0)
+Tensor(12., dtype=float64)
+"""
+
+from __future__ import annotations
+
+import sys as _sys
+
+from . import errors, linalg
+from .core import tensor as _tensor
+from .core.graph import Equation, Graph
+from .core.primitive import Aval, Primitive
+from .core.tensor import Tensor
+from .operations import *  # noqa: F403
+from .operations import __all__ as _operations
+from .transforms import (
+    checkpoint,
+    custom_vjp,
+    grad,
+    hessian,
+    hvp,
+    jacfwd,
+    jacrev,
+    jvp,
+    make_graph,
+    named_scope,
+    stop_gradient,
+    value_and_grad,
+    vjp,
+    vmap,
+)
+
+__version__ = "0.1.0"
+
+_tensor.operators = _sys.modules[__name__]
+
+__all__ = [  # noqa: PLE0604
+    "Aval",
+    "Equation",
+    "Graph",
+    "Primitive",
+    "Tensor",
+    "checkpoint",
+    "custom_vjp",
+    "errors",
+    "grad",
+    "hessian",
+    "hvp",
+    "jacfwd",
+    "jacrev",
+    "jvp",
+    "linalg",
+    "make_graph",
+    "named_scope",
+    "stop_gradient",
+    "value_and_grad",
+    "vjp",
+    "vmap",
+    *_operations,
+]

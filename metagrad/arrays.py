@@ -1,0 +1,40 @@
+"""Devices: where an array lives, and how it gets elsewhere. The only module of the library that imports CuPy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .core.tensor import Tensor
+from .errors import DeviceError, requires
+
+
+def device_of(array: Any) -> str:
+    """The device of a plain array: "cpu", or "cuda:0" and so on."""
+    return "cpu" if isinstance(array, np.ndarray | np.generic) else f"cuda:{array.device.id}"
+
+
+def cupy() -> Any:
+    """The CuPy module with a usable GPU; raises DeviceError that says which of the two is missing."""
+    try:
+        import cupy as module
+    except ImportError as error:
+        reason = 'the package CuPy, which is not installed (pip install "metagrad[cuda]")'
+        raise DeviceError(f"[device] requires for 'cuda' {reason} but got: {error}") from error
+    if not module.cuda.is_available():
+        raise DeviceError(requires("device", "an NVIDIA GPU and its driver for 'cuda'", "a machine where CuPy finds none"))
+    return module
+
+
+def to_device(array: Any, device: str) -> Any:
+    """A plain array on the named device, "cpu" or "cuda"; raises DeviceError where it is not here."""
+    if isinstance(array, Tensor):
+        if array.device.startswith(device):
+            return array
+        raise DeviceError(requires("asarray", "arrays to be moved outside of transforms", f"{array!r} to {device}"))
+    if device == "cpu":
+        return array if isinstance(array, np.ndarray | np.generic) else array.get()
+    if device.split(":")[0] == "cuda":
+        return cupy().asarray(array)
+    raise DeviceError(requires("device", "'cpu' or 'cuda'", repr(device)))

@@ -1,0 +1,57 @@
+"""Forward mode: a trace that carries a tangent beside every value. No tangent means zero."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from . import trace as tracing
+from .trace import Trace, Tracer, Value, derivative_of, equation_of
+
+if TYPE_CHECKING:
+    from .primitive import Primitive
+
+
+class ForwardTracer(Tracer):
+    """A value, `_value`, and its tangent."""
+
+    __slots__ = ("tangent",)
+
+    def __init__(self, trace: ForwardTrace, value: Value, tangent: Value) -> None:
+        self.trace = trace
+        self._value = value
+        self.tangent = tangent
+
+    def __repr__(self) -> str:
+        return f"Tensor({self._value!r}, traced by {self.trace.transform})"
+
+
+class ForwardTrace(Trace):
+    """Runs every operation one level down, and its JVP rule beside it."""
+
+    __slots__ = ()
+
+    def lower(self, x: Value) -> tuple[Value, Value]:
+        """The value one level down and its tangent, None where this trace did not watch it."""
+        if type(x) is ForwardTracer and x.trace is self:
+            return x._value, x.tangent
+        return x, None
+
+    def process(self, primitive: Primitive, inputs: tuple[Value, ...]) -> Any:
+        if not self.alive:
+            raise self.escaped(primitive)
+        values, tangents = zip(*[self.lower(x) for x in inputs], strict=True)
+        output = primitive.bind(*values)
+        if not primitive.differentiable:
+            return output
+        origin = equation_of(output) if tracing.graphs_running else None
+        if origin is None:
+            tangent = primitive.jvp_all(list(tangents), output, *values)
+        else:
+            with derivative_of(origin):
+                tangent = primitive.jvp_all(list(tangents), output, *values)
+        if type(output) is tuple:
+            if tangent is None:
+                return output
+            pairs = zip(output, tangent, strict=True)
+            return tuple(o if t is None else ForwardTracer(self, o, t) for o, t in pairs)
+        return output if tangent is None else ForwardTracer(self, output, tangent)

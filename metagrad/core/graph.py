@@ -1,0 +1,248 @@
+"""The Graph: a traced computation as plain data that can be read, drawn, costed and run.
+
+Tracing runs a function on symbolic arrays. Each operation becomes an `Equation` that knows its primitive, the line of user
+code it came from, its named scope, and, if a derivative rule made it, the equation whose derivative it is (`origin`). Its
+`order` is 0 for what the function itself computes and 1 + the order of its origin otherwise: a backward pass has order 1,
+the backward pass of a backward pass order 2.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..errors import ShapeError, requires
+from .primitive import Aval, Primitive, abstractify
+from .pytree import flatten, unflatten
+from .tensor import to_public, to_value
+from .trace import Trace, Tracer, Value, context, graph_running
+
+_PACKAGE = str(Path(__file__).parents[1])
+
+
+class Source(NamedTuple):
+    """A line of user code."""
+
+    file: str
+    line: int
+    function: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line} in {self.function}"
+
+
+class Var:
+    """A symbolic array of a graph: its shape and dtype, and a number for its name."""
+
+    __slots__ = ("aval", "number")
+
+    def __init__(self, aval: Aval, number: int) -> None:
+        self.aval = aval
+        self.number = number
+
+    shape = property(lambda self: self.aval.shape)
+    dtype = property(lambda self: self.aval.dtype)
+    device = property(lambda self: self.aval.device)
+
+    @property
+    def name(self) -> str:
+        letters = "abcdefghijklmnopqrstuvwxyz"
+        text, n = letters[self.number % 26], self.number // 26
+        while n:
+            n -= 1
+            text, n = letters[n % 26] + text, n // 26
+        return text
+
+    def __repr__(self) -> str:
+        return f"{self.name}:{self.aval}"
+
+
+class Equation:
+    """One operation of a graph. `inputs` are Vars or Python scalars, `outputs` Vars."""
+
+    __slots__ = ("inputs", "order", "origin", "outputs", "primitive", "scope", "source")
+
+    def __init__(
+        self,
+        primitive: Primitive,
+        inputs: tuple[Any, ...],
+        outputs: tuple[Var, ...],
+        source: Source | None,
+        scope: tuple[str, ...],
+        origin: Equation | None,
+    ) -> None:
+        self.primitive = primitive
+        self.inputs = inputs
+        self.outputs = outputs
+        self.source = source
+        self.scope = scope
+        self.origin = origin
+        self.order: int = 0 if origin is None else 1 + origin.order
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The primitive's static parameters by name."""
+        return self.primitive.params
+
+    def __repr__(self) -> str:
+        left = ", ".join(map(repr, self.outputs))
+        right = ", ".join(x.name if isinstance(x, Var) else repr(x) for x in self.inputs)
+        return f"{left} = {self.primitive!r} {right}"
+
+
+class GraphTracer(Tracer):
+    """A symbolic array; `_value` is its Var."""
+
+    __slots__ = ("equation",)
+
+    def __init__(self, trace: GraphTrace, var: Var, equation: Equation | None) -> None:
+        self.trace = trace
+        self._value = var
+        self.equation = equation
+
+    @property
+    def device(self) -> str:
+        return self._value.device  # type: ignore[no-any-return]
+
+    def __repr__(self) -> str:
+        return f"Tensor(shape={self.shape}, dtype={self.dtype}, traced by {self.trace.transform})"
+
+
+class GraphTrace(Trace):
+    """Writes every operation down instead of running it."""
+
+    __slots__ = ("constants", "count", "equations")
+
+    def __init__(self) -> None:
+        super().__init__("make_graph")
+        self.count = 0
+        self.equations: list[Equation] = []
+        self.constants: dict[int, tuple[Var, Value]] = {}
+
+    def new_var(self, aval: Aval) -> Var:
+        self.count += 1
+        return Var(aval, self.count - 1)
+
+    def source(self, aval: Aval) -> GraphTracer:
+        """A symbolic input."""
+        return GraphTracer(self, self.new_var(aval), None)
+
+    def read(self, x: Value) -> Any:
+        """What an equation holds of an input: a Var, or a Python scalar as it is."""
+        if isinstance(x, GraphTracer) and x.trace is self:
+            return x._value
+        if type(x) in (float, int, bool):
+            return x
+        if id(x) not in self.constants:
+            self.constants[id(x)] = (self.new_var(abstractify(x)), x)
+        return self.constants[id(x)][0]
+
+    def process(self, primitive: Primitive, inputs: tuple[Value, ...]) -> Any:
+        if not self.alive:
+            raise self.escaped(primitive)
+        found = primitive.abstract(*[abstractify(x) for x in inputs])
+        read = tuple([self.read(x) for x in inputs])
+        several = type(found) is tuple
+        outputs = tuple([self.new_var(aval) for aval in (found if several else (found,))])
+        origin = context.origin
+        scope = context.scope if origin is None else origin.scope
+        equation = Equation(primitive, read, outputs, _user_line(), scope, origin)
+        self.equations.append(equation)
+        tracers = tuple([GraphTracer(self, var, equation) for var in outputs])
+        return tracers if several else tracers[0]
+
+    def close(self, inputs: list[GraphTracer], outputs: list[Value]) -> Graph:
+        """The finished graph."""
+        read = [self.read(x) for x in outputs]
+        return Graph([x._value for x in inputs], list(self.constants.values()), self.equations, read)
+
+
+def _user_line() -> Source | None:
+    frame = sys._getframe(2)
+    while frame is not None:
+        code = frame.f_code
+        if not code.co_filename.startswith(_PACKAGE):
+            return Source(code.co_filename, frame.f_lineno, code.co_qualname)
+        frame = frame.f_back  # type: ignore[assignment]
+    return None
+
+
+def trace_graph(function: Any, avals: list[Aval]) -> Graph:
+    """Trace a function of flat values that returns a list of values."""
+    trace = GraphTrace()
+    inputs = [trace.source(aval) for aval in avals]
+    with graph_running(), trace.running():
+        return trace.close(inputs, list(function(*inputs)))
+
+
+class Graph:
+    """A computation as data. Call it with arguments like those it was traced with, or read its `equations`.
+
+    >>> import metagrad as mg
+    >>> graph = mg.make_graph(mg.grad(lambda x: x * x * x))(2.0)
+    >>> [equation.order for equation in graph.equations]
+    [0, 0, 1, 1, 1, 1, 1]
+    >>> graph(3.0)
+    Tensor(27., dtype=float64)
+    """
+
+    def __init__(
+        self, inputs: list[Var], constants: list[tuple[Var, Value]], equations: list[Equation], outputs: list[Any]
+    ) -> None:
+        self.inputs = inputs
+        self.constants = constants
+        self.equations = equations
+        self.outputs = outputs
+        self.in_tree: Any = None
+        self.out_tree: Any = None
+        self._last_uses: list[tuple[Var, ...]] | None = None
+
+    def evaluate(self, values: list[Value]) -> list[Value]:
+        """Run it on flat values, letting go of each intermediate after its last use."""
+        held: dict[Var, Value] = dict(self.constants)
+        held.update(zip(self.inputs, values, strict=True))
+        for equation, done in zip(self.equations, self.last_uses(), strict=True):
+            output = equation.primitive.bind(*[held[x] if type(x) is Var else x for x in equation.inputs])
+            if len(equation.outputs) == 1 and type(output) is not tuple:
+                held[equation.outputs[0]] = output
+            else:
+                held.update(zip(equation.outputs, output, strict=True))
+            for var in done:
+                del held[var]
+        return [held[x] if type(x) is Var else x for x in self.outputs]
+
+    def last_uses(self) -> list[tuple[Var, ...]]:
+        """For each equation, the variables that nothing after it reads."""
+        if self._last_uses is None:
+            needed = {x for x in self.outputs if type(x) is Var}
+            found = []
+            for equation in reversed(self.equations):
+                own = {x for x in (*equation.inputs, *equation.outputs) if type(x) is Var} - needed
+                found.append(tuple(own))
+                needed |= own
+            self._last_uses = found[::-1]
+        return self._last_uses
+
+    def __call__(self, *args: Any) -> Any:
+        """Run it. Raises ShapeError where the arguments differ from those it was traced with."""
+        leaves, tree = flatten(args)
+        if tree != self.in_tree:
+            raise ShapeError(requires("graph", f"arguments of structure {self.in_tree}", tree))
+        values = [to_value(leaf) for leaf in leaves]
+        for var, value in zip(self.inputs, values, strict=True):
+            shape = getattr(value, "shape", ())
+            if shape != var.shape:
+                raise ShapeError(requires("graph", f"an argument of shape {var.shape}", f"shape {shape}"))
+        return unflatten(self.out_tree, [to_public(x) for x in self.evaluate(values)])
+
+    def __str__(self) -> str:
+        lines = [f"inputs: {', '.join(map(repr, self.inputs)) or 'none'}"]
+        lines += [f"constant: {var!r}" for var, _ in self.constants]
+        for equation in self.equations:
+            scope = "/".join(equation.scope)
+            lines.append(f"  [{equation.order}] {equation!r}" + (f"    in {scope}" if scope else ""))
+        outputs = ", ".join(x.name if isinstance(x, Var) else repr(x) for x in self.outputs)
+        return "\n".join([*lines, f"outputs: {outputs}"])
+
+    __repr__ = __str__

@@ -1,0 +1,180 @@
+"""What a primitive is: one class with its forward, its derivatives, its batching and its shape.
+
+Every operation is a primitive or a composition of primitives. An instance holds its static parameters (axes, shapes) and is
+interned, so that equal parameters give the same object. `bind` runs it on values: plain arrays go to `forward`, anything
+traced goes to the highest trace among the inputs, which comes back here one level down.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..errors import MetagradError, MissingRuleError
+from .tensor import boundary
+from .trace import Tracer, Value
+
+
+@dataclass(frozen=True, slots=True)
+class Aval:
+    """An array of which only the shape, the dtype and the device are known."""
+
+    shape: tuple[int, ...]
+    dtype: Any
+    device: str = "cpu"
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    def __str__(self) -> str:
+        return f"{self.dtype}{list(self.shape)}"
+
+
+class _Interned(type):
+    """Calling the class twice with equal parameters gives one instance."""
+
+    _instances: dict[tuple[Any, ...], Any]
+    _MOST = 4096
+
+    def __call__(cls, *parameters: Any) -> Any:
+        if not cls.interned:  # type: ignore[attr-defined]
+            return super().__call__(*parameters)
+        try:
+            return cls._instances[parameters]
+        except KeyError:
+            if len(cls._instances) >= cls._MOST:
+                cls._instances.clear()
+            instance = cls._instances[parameters] = super().__call__(*parameters)
+            return instance
+
+
+class Primitive(metaclass=_Interned):
+    """The base of all primitives. Subclass it, give `forward` and the rules, and use the instance as a function.
+
+    All rules take and return values and are written with differentiable operations, so that every order exists by
+    construction. Parameters are hashable, and fields of a frozen dataclass.
+
+    >>> import metagrad as mg
+    >>> class Cube(mg.Primitive):
+    ...     def forward(self, x): return x * x * x
+    ...     def vjp(self, i, cotangent, output, x): return cotangent * 3 * x * x
+    >>> mg.grad(mg.grad(Cube()))(2.0)
+    Tensor(12., dtype=float64)
+    """
+
+    name: ClassVar[str] = "primitive"
+    interned: ClassVar[bool] = True
+    """False for parameters that must not be kept alive: programs, closures."""
+    differentiable: bool = True
+    """False: the output does not depend on the inputs smoothly (a comparison, an index); it leaves every derivative."""
+    uses_inputs: ClassVar[bool] = True
+    """False: the derivative rules read only the shapes and dtypes of the inputs, so their memory may go."""
+    uses_output: ClassVar[bool] = True
+    """False: the derivative rules do not read the output."""
+    joint: ClassVar[bool] = False
+    """Whether the class overrides `vjp_all`; found out by itself."""
+    linearize: Any = None
+    """Where set: `linearize(*inputs) -> (output, rule)`, run in place of `bind` when a reverse trace records the
+    primitive; `rule.vjp_all` is then used in place of its own."""
+
+    def __init_subclass__(cls) -> None:
+        cls._instances = {}
+        cls.joint = cls.vjp_all is not Primitive.vjp_all
+        if "name" not in cls.__dict__:
+            cls.name = "".join("_" + c.lower() if c.isupper() else c for c in cls.__name__).lstrip("_")
+
+    def __call__(self, *inputs: Any) -> Any:
+        """Run it on Tensors, arrays, scalars or traced values; gives Tensors."""
+        return boundary(self.bind, inputs)
+
+    def bind(self, *inputs: Value) -> Any:
+        """Run it on values."""
+        top = None
+        for x in inputs:
+            if isinstance(x, Tracer) and (top is None or x.trace.level > top.level):
+                top = x.trace
+        if top is not None:
+            return top.process(self, inputs)
+        try:
+            return self.forward(*inputs)
+        except MetagradError:
+            raise
+        except (ValueError, TypeError, IndexError, ArithmeticError):
+            # The shape rule is where requirements are written down: let it say what was wrong.
+            self.abstract(*(abstractify(x) for x in inputs))
+            raise
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The static parameters by name."""
+        return {f.name: getattr(self, f.name) for f in fields(self)} if is_dataclass(self) else {}
+
+    def forward(self, *inputs: Any) -> Any:
+        """The output on plain arrays of any namespace."""
+        raise self._missing("forward")
+
+    def abstract(self, *inputs: Any) -> Any:
+        """The `Aval` of the output for those of the inputs (or Python scalars); raises where the inputs do not fit."""
+        raise self._missing("abstract")
+
+    def vjp(self, i: int, cotangent: Value, output: Any, *inputs: Value) -> Value:
+        """What `cotangent`, of the output, is for input `i`. None means zero."""
+        raise self._missing("vjp")
+
+    def vjp_all(self, needed: tuple[bool, ...], cotangent: Any, output: Any, *inputs: Value) -> list[Value]:
+        """The cotangents of all needed inputs at once, None for the others; override where they share work."""
+        return [self.vjp(i, cotangent, output, *inputs) if need else None for i, need in enumerate(needed)]
+
+    def jvp(self, i: int, tangent: Value, output: Any, *inputs: Value) -> Value:
+        """What `tangent`, of input `i`, adds to the output's tangent. None means zero."""
+        raise self._missing("jvp")
+
+    def jvp_all(self, tangents: list[Value], output: Any, *inputs: Value) -> Any:
+        """The output's tangent for all tangents (None: zero) at once; override where they are not simply added."""
+        total = None
+        for i, tangent in enumerate(tangents):
+            if tangent is not None:
+                total = add_cotangents(total, self.jvp(i, tangent, output, *inputs))
+        return total
+
+    def batch(self, batched: tuple[bool, ...], *inputs: Value) -> Any:
+        """The outputs, axis 0 mapped, of inputs of which those that are `batched` are mapped over axis 0."""
+        raise self._missing("batch")
+
+    def _missing(self, rule: str) -> MissingRuleError:
+        return MissingRuleError(
+            f"[{self.name}] requires a rule `{rule}` here but got a class without one: define {type(self).__name__}.{rule}"
+        )
+
+    def __repr__(self) -> str:
+        inside = ", ".join(f"{k}={v}" for k, v in self.params.items())
+        return f"{self.name}[{inside}]" if inside else self.name
+
+
+class _Handed:
+    """The few operations that the engine itself needs; `metagrad.ops` hands them in."""
+
+    add: Any
+    zeros_like: Any
+    astype: Any
+
+
+handed = _Handed()
+
+
+def add_cotangents(a: Value, b: Value) -> Value:
+    """The sum of two, where None is zero."""
+    if a is None:
+        return b
+    return a if b is None else handed.add(a, b)
+
+
+def abstractify(x: Value) -> Any:
+    """The shape, dtype and device of a value; a Python scalar stays itself, because it is weakly typed."""
+    if type(x) in (Aval, float, int, bool):
+        return x
+    device = "cpu" if isinstance(x, np.ndarray | np.generic) else str(x.device)
+    return Aval(tuple(x.shape), x.dtype, device)

@@ -1,0 +1,185 @@
+"""Reverse mode: a trace that remembers, and the walk back over what it remembered.
+
+A `Node` holds what one operation's derivative needs, as values one level down. The walk runs the primitives' VJP rules on
+those, at the lower level, so an outer transform sees the walk as ordinary operations: a gradient can be differentiated
+again without asking for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+from . import trace as tracing
+from .primitive import abstractify, add_cotangents, handed
+from .trace import Trace, Tracer, Value, derivative_of, equation_of
+
+if TYPE_CHECKING:
+    from .primitive import Primitive
+
+
+class Node:
+    """One operation that was recorded. `parents[i]` made input i; None where that input needs no derivative."""
+
+    __slots__ = ("inputs", "origin", "output", "parents", "rule", "serial")
+
+    def __init__(
+        self,
+        serial: int,
+        rule: Any,
+        inputs: tuple[Value, ...],
+        output: Any,
+        parents: tuple[Node | None, ...],
+        origin: Any,
+    ) -> None:
+        self.serial = serial
+        self.rule = rule
+        self.inputs = inputs
+        self.output = output
+        self.parents = parents
+        self.origin = origin
+
+
+@dataclass(frozen=True, eq=False)
+class Pick:
+    """The rule of output k of a primitive that has several: its cotangent goes into slot k of theirs."""
+
+    k: int
+
+
+class ReverseTracer(Tracer):
+    """A value with the node that made it."""
+
+    __slots__ = ("node",)
+
+    def __init__(self, trace: ReverseTrace, value: Value, node: Node) -> None:
+        self.trace = trace
+        self._value = value
+        self.node = node
+
+    def __repr__(self) -> str:
+        return f"Tensor({self._value!r}, traced by {self.trace.transform})"
+
+
+class ReverseTrace(Trace):
+    """Runs every operation one level down and remembers it."""
+
+    __slots__ = ("serial",)
+
+    def __init__(self, transform: str) -> None:
+        super().__init__(transform)
+        self.serial = 0
+
+    def source(self, value: Value) -> ReverseTracer:
+        """A value to differentiate with respect to."""
+        return ReverseTracer(self, value, self.record(None, (), None, (), None))
+
+    def lower(self, x: Value) -> tuple[Value, Node | None]:
+        """The value one level down, and the node that made it, if this trace watched it."""
+        if type(x) is ReverseTracer and x.trace is self:
+            return x._value, x.node
+        return x, None
+
+    def process(self, primitive: Primitive, inputs: tuple[Value, ...]) -> Any:
+        if not self.alive:
+            raise self.escaped(primitive)
+        values = []
+        parents: list[Node | None] = []
+        for x in inputs:
+            if type(x) is ReverseTracer and x.trace is self:
+                values.append(x._value)
+                parents.append(x.node)
+            else:
+                values.append(x)
+                parents.append(None)
+        rule: Any = primitive
+        if primitive.linearize is None:
+            output = primitive.bind(*values)
+            if not primitive.differentiable:
+                return output
+        else:
+            output, rule = primitive.linearize(*values)
+        origin = equation_of(output) if tracing.graphs_running else None
+        saved = tuple(values) if rule.uses_inputs else tuple([abstractify(x) for x in values])
+        kept = output if rule.uses_output else tuple(map(abstractify, output)) if type(output) is tuple else None
+        node = self.record(rule, saved, kept, tuple(parents), origin)
+        if type(output) is tuple:
+            return tuple(
+                ReverseTracer(self, o, self.record(Pick(k), (), None, (node,), None)) if o.dtype.kind == "f" else o
+                for k, o in enumerate(output)
+            )
+        return ReverseTracer(self, output, node)
+
+    def record(self, rule: Any, inputs: Any, output: Any, parents: Any, origin: Any) -> Node:
+        self.serial += 1
+        return Node(self.serial, rule, inputs, output, parents, origin)
+
+
+_serial = attrgetter("serial")
+
+
+def reachable(roots: list[Node]) -> list[Node]:
+    """All nodes that the roots depend on, oldest first."""
+    seen = set(roots)
+    stack = list(seen)
+    while stack:
+        for parent in stack.pop().parents:
+            if parent is not None and parent not in seen:
+                seen.add(parent)
+                stack.append(parent)
+    return sorted(seen, key=_serial)
+
+
+def walk_back(nodes: list[Node], cotangents: dict[Node, Value]) -> None:
+    """Send the cotangents of the newest nodes back to the oldest: afterwards those of the sources stand in the dict.
+
+    Takes its nodes off the list as it goes, so that their memory is free as soon as nobody else holds them.
+    """
+    while nodes:
+        node = nodes.pop()
+        rule = node.rule
+        if rule is None or node not in cotangents:
+            continue
+        cotangent = cotangents.pop(node)
+        if node.origin is None:
+            _step_back(node, rule, cotangent, cotangents)
+        else:
+            with derivative_of(node.origin):
+                _step_back(node, rule, cotangent, cotangents)
+
+
+def _step_back(node: Node, rule: Any, cotangent: Value, cotangents: dict[Node, Value]) -> None:
+    parents = node.parents
+    if type(rule) is Pick:
+        (parent,) = parents
+        slots = cotangents.setdefault(parent, {})  # type: ignore[arg-type]
+        slots[rule.k] = add_cotangents(slots.get(rule.k), cotangent)
+        return
+    if type(node.output) is tuple:  # slots that nobody used are zero
+        cotangent = tuple([cotangent.get(k) for k in range(len(node.output))])
+    if rule.joint:
+        found = rule.vjp_all(tuple([p is not None for p in parents]), cotangent, node.output, *node.inputs)
+    else:
+        found = [
+            None if parent is None else rule.vjp(i, cotangent, node.output, *node.inputs)
+            for i, parent in enumerate(parents)
+        ]
+    for parent, given, x in zip(parents, found, node.inputs, strict=True):
+        if parent is None or given is None:
+            continue
+        if given.dtype != x.dtype:
+            given = handed.astype(given, x.dtype)
+        before = cotangents.get(parent)
+        cotangents[parent] = given if before is None else handed.add(before, given)
+
+
+def pull_back(outputs: list[tuple[Node | None, Value]], sources: list[Node]) -> list[Value]:
+    """The cotangents of the sources for (node, cotangent) pairs of the outputs; None where nothing arrives."""
+    cotangents: dict[Node, Value] = {}
+    for node, cotangent in outputs:
+        if node is not None:
+            cotangents[node] = add_cotangents(cotangents.get(node), cotangent)
+    outputs.clear()
+    walk_back(reachable(list(cotangents)), cotangents)
+    return [cotangents.get(source) for source in sources]

@@ -1,0 +1,117 @@
+"""What a trace is: one transform at work on a function, and the values it watches.
+
+A *value* is what flows through the engine: a plain array, a Python scalar (weakly typed), or a `Tracer`. A tracer belongs
+to one trace and wraps a value of a lower level. Levels are numbers from one counter of the process, so a transform that
+opens later is always above those that were open before it, in every thread, and two traces never share a level: that is
+all that is needed against perturbation confusion.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import TraceError
+from .tensor import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .primitive import Primitive
+
+Value = Any
+"""A plain array, a Python scalar or a `Tracer`."""
+
+_levels = itertools.count(1)
+
+
+class Trace:
+    """One running transform. `process` says what an operation means at its level."""
+
+    __slots__ = ("alive", "level", "transform")
+
+    def __init__(self, transform: str) -> None:
+        self.transform = transform
+        self.level = next(_levels)
+        self.alive = True
+
+    def process(self, primitive: Primitive, inputs: tuple[Value, ...]) -> Any:
+        raise NotImplementedError
+
+    def escaped(self, primitive: Primitive) -> TraceError:
+        return TraceError(
+            f"[{primitive.name}] requires values of a transform that is still running but got one that escaped "
+            f"from {self.transform} after it ended: return it from the function instead of storing it"
+        )
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """The time in which the trace's tracers may be used. IEEE specials are values here, not warnings."""
+        try:
+            with np.errstate(all="ignore"):
+                yield
+        finally:
+            self.alive = False
+
+
+class Tracer(Tensor):
+    """A value that a trace watches. `_value` is the same value one level down."""
+
+    __slots__ = ("trace",)
+    trace: Trace
+
+
+class Context(threading.local):
+    """What a running graph trace wants to know of the others, for each thread."""
+
+    origin: Any = None
+    """The equation whose derivative is being computed."""
+    scope: tuple[str, ...] = ()
+    """The names opened by `named_scope`."""
+
+
+context = Context()
+graphs_running = 0
+"""How many graph traces are open in the process: while there are none, nobody looks up origins."""
+_graphs_lock = threading.Lock()
+
+
+@contextmanager
+def graph_running() -> Iterator[None]:
+    """The time in which a graph trace is open; it has no origin from outside."""
+    global graphs_running
+    origin, context.origin = context.origin, None
+    with _graphs_lock:
+        graphs_running += 1
+    try:
+        yield
+    finally:
+        with _graphs_lock:
+            graphs_running -= 1
+        context.origin = origin
+
+
+@contextmanager
+def derivative_of(origin: Any) -> Iterator[None]:
+    """Operations run inside are recorded as the derivative of the equation `origin`."""
+    before, context.origin = context.origin, origin
+    try:
+        yield
+    finally:
+        context.origin = before
+
+
+def equation_of(value: Value) -> Any:
+    """The equation of the innermost graph trace that made `value`; None if there is none."""
+    if type(value) is tuple:
+        value = value[0]
+    while isinstance(value, Tracer):
+        equation = getattr(value, "equation", None)
+        if equation is not None:
+            return equation
+        value = value._value
+    return None

@@ -1,0 +1,286 @@
+"""The operations for users: those of `ops`, with the boundary around them.
+
+Names are those of the Python array API standard where it has one.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .core.tensor import public
+from .ops import arithmetic, contraction, creation, exponential, indexing, reductions, shape
+from .ops.indexing import At
+
+abs = public(arithmetic.abs)
+add = public(arithmetic.add)
+astype = public(arithmetic.astype)
+bitwise_and = public(arithmetic.bitwise_and)
+bitwise_invert = public(arithmetic.bitwise_invert)
+bitwise_left_shift = public(arithmetic.bitwise_left_shift)
+bitwise_or = public(arithmetic.bitwise_or)
+bitwise_right_shift = public(arithmetic.bitwise_right_shift)
+bitwise_xor = public(arithmetic.bitwise_xor)
+ceil = public(arithmetic.ceil)
+clip = public(arithmetic.clip)
+divide = public(arithmetic.divide)
+equal = public(arithmetic.equal)
+floor = public(arithmetic.floor)
+floor_divide = public(arithmetic.floor_divide)
+greater = public(arithmetic.greater)
+greater_equal = public(arithmetic.greater_equal)
+isfinite = public(arithmetic.isfinite)
+isinf = public(arithmetic.isinf)
+isnan = public(arithmetic.isnan)
+less = public(arithmetic.less)
+less_equal = public(arithmetic.less_equal)
+logical_and = public(arithmetic.logical_and)
+logical_not = public(arithmetic.logical_not)
+logical_or = public(arithmetic.logical_or)
+logical_xor = public(arithmetic.logical_xor)
+maximum = public(arithmetic.maximum)
+minimum = public(arithmetic.minimum)
+multiply = public(arithmetic.multiply)
+negative = public(arithmetic.negative)
+not_equal = public(arithmetic.not_equal)
+positive = public(arithmetic.positive)
+pow = public(arithmetic.pow)
+reciprocal = public(arithmetic.reciprocal)
+remainder = public(arithmetic.remainder)
+round = public(arithmetic.round)
+sign = public(arithmetic.sign)
+sqrt = public(arithmetic.sqrt)
+square = public(arithmetic.square)
+subtract = public(arithmetic.subtract)
+trunc = public(arithmetic.trunc)
+where = public(arithmetic.where)
+
+acos = public(exponential.acos)
+acosh = public(exponential.acosh)
+asin = public(exponential.asin)
+asinh = public(exponential.asinh)
+atan = public(exponential.atan)
+atan2 = public(exponential.atan2)
+atanh = public(exponential.atanh)
+cos = public(exponential.cos)
+cosh = public(exponential.cosh)
+exp = public(exponential.exp)
+expm1 = public(exponential.expm1)
+hypot = public(exponential.hypot)
+log = public(exponential.log)
+log10 = public(exponential.log10)
+log1p = public(exponential.log1p)
+log2 = public(exponential.log2)
+logaddexp = public(exponential.logaddexp)
+sin = public(exponential.sin)
+sinh = public(exponential.sinh)
+tan = public(exponential.tan)
+tanh = public(exponential.tanh)
+
+all = public(reductions.all)
+any = public(reductions.any)
+argmax = public(reductions.argmax)
+argmin = public(reductions.argmin)
+argsort = public(reductions.argsort)
+cumulative_sum = public(reductions.cumulative_sum)
+logsumexp = public(reductions.logsumexp)
+max = public(reductions.max)
+mean = public(reductions.mean)
+min = public(reductions.min)
+prod = public(reductions.prod)
+sort = public(reductions.sort)
+std = public(reductions.std)
+sum = public(reductions.sum)
+var = public(reductions.var)
+
+broadcast_arrays = public(shape.broadcast_arrays)
+broadcast_to = public(shape.broadcast_to)
+concat = public(shape.concat)
+expand_dims = public(shape.expand_dims)
+flip = public(shape.flip)
+matrix_transpose = public(shape.matrix_transpose)
+moveaxis = public(shape.moveaxis)
+pad = public(shape.pad)
+permute_dims = public(shape.permute_dims)
+repeat = public(shape.repeat)
+reshape = public(shape.reshape)
+roll = public(shape.roll)
+squeeze = public(shape.squeeze)
+stack = public(shape.stack)
+swapaxes = public(shape.swapaxes)
+tile = public(shape.tile)
+transpose = public(shape.transpose)
+unstack = public(shape.unstack)
+
+getitem = public(indexing.getitem)
+take = public(indexing.take)
+take_along_axis = public(indexing.take_along_axis)
+
+einsum = public(contraction.einsum)
+matmul = public(contraction.matmul)
+outer = public(contraction.outer)
+tensordot = public(contraction.tensordot)
+vecdot = public(contraction.vecdot)
+
+arange = public(creation.arange)
+asarray = public(creation.asarray)
+empty = public(creation.empty)
+empty_like = public(creation.empty_like)
+eye = public(creation.eye)
+full = public(creation.full)
+full_like = public(creation.full_like)
+linspace = public(creation.linspace)
+meshgrid = public(creation.meshgrid)
+ones = public(creation.ones)
+ones_like = public(creation.ones_like)
+tril = public(creation.tril)
+triu = public(creation.triu)
+zeros = public(creation.zeros)
+zeros_like = public(creation.zeros_like)
+
+bool = np.bool_
+float32 = np.float32
+float64 = np.float64
+int32 = np.int32
+int64 = np.int64
+uint8 = np.uint8
+uint32 = np.uint32
+uint64 = np.uint64
+e, inf, nan, pi, newaxis = math.e, math.inf, math.nan, math.pi, None
+
+__all__ = [
+    "At",
+    "abs",
+    "acos",
+    "acosh",
+    "add",
+    "all",
+    "any",
+    "arange",
+    "argmax",
+    "argmin",
+    "argsort",
+    "asarray",
+    "asin",
+    "asinh",
+    "astype",
+    "atan",
+    "atan2",
+    "atanh",
+    "bitwise_and",
+    "bitwise_invert",
+    "bitwise_left_shift",
+    "bitwise_or",
+    "bitwise_right_shift",
+    "bitwise_xor",
+    "bool",
+    "broadcast_arrays",
+    "broadcast_to",
+    "ceil",
+    "clip",
+    "concat",
+    "cos",
+    "cosh",
+    "cumulative_sum",
+    "divide",
+    "e",
+    "einsum",
+    "empty",
+    "empty_like",
+    "equal",
+    "exp",
+    "expand_dims",
+    "expm1",
+    "eye",
+    "flip",
+    "float32",
+    "float64",
+    "floor",
+    "floor_divide",
+    "full",
+    "full_like",
+    "getitem",
+    "greater",
+    "greater_equal",
+    "hypot",
+    "inf",
+    "int32",
+    "int64",
+    "isfinite",
+    "isinf",
+    "isnan",
+    "less",
+    "less_equal",
+    "linspace",
+    "log",
+    "log10",
+    "log1p",
+    "log2",
+    "logaddexp",
+    "logical_and",
+    "logical_not",
+    "logical_or",
+    "logical_xor",
+    "logsumexp",
+    "matmul",
+    "matrix_transpose",
+    "max",
+    "maximum",
+    "mean",
+    "meshgrid",
+    "min",
+    "minimum",
+    "moveaxis",
+    "multiply",
+    "nan",
+    "negative",
+    "newaxis",
+    "not_equal",
+    "ones",
+    "ones_like",
+    "outer",
+    "pad",
+    "permute_dims",
+    "pi",
+    "positive",
+    "pow",
+    "prod",
+    "reciprocal",
+    "remainder",
+    "repeat",
+    "reshape",
+    "roll",
+    "round",
+    "sign",
+    "sin",
+    "sinh",
+    "sort",
+    "sqrt",
+    "square",
+    "squeeze",
+    "stack",
+    "std",
+    "subtract",
+    "sum",
+    "swapaxes",
+    "take",
+    "take_along_axis",
+    "tan",
+    "tanh",
+    "tensordot",
+    "tile",
+    "transpose",
+    "tril",
+    "triu",
+    "trunc",
+    "uint32",
+    "uint64",
+    "uint8",
+    "unstack",
+    "var",
+    "vecdot",
+    "where",
+    "zeros",
+    "zeros_like",
+]

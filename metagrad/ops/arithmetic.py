@@ -1,0 +1,532 @@
+"""Arithmetic, powers, comparisons, logic and rounding."""
+
+from __future__ import annotations
+
+import builtins
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..core.primitive import Aval
+from ..core.trace import Value
+from ..errors import DTypeError, requires
+from .elementwise import Elementwise, Predicate, UnaryByInput, shape_of
+
+
+class Add(Elementwise):
+    uses_inputs = uses_output = False
+    forward = np.add
+
+    def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
+        return d
+
+
+class Subtract(Elementwise):
+    uses_inputs = uses_output = False
+    forward = np.subtract
+
+    def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
+        return negative(d) if i else d
+
+
+class Negative(Elementwise):
+    uses_inputs = uses_output = False
+    forward = np.negative
+
+    def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
+        return negative(d)
+
+
+class Multiply(UnaryByInput):
+    forward = np.multiply
+
+    def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
+        return multiply(d, inputs[1 - i])
+
+
+class Divide(Elementwise):
+    forward = np.divide
+
+    def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
+        quotient = divide(d, inputs[1])
+        return negative(multiply(quotient, output)) if i else quotient
+
+
+class Square(UnaryByInput):
+    forward = np.square
+
+    def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
+        return multiply(d, multiply(inputs[0], 2))
+
+
+class Abs(UnaryByInput):
+    """|x|; the derivative at 0 is 0."""
+
+    forward = np.abs
+
+    def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
+        return multiply(d, sign(inputs[0]))
+
+
+class Sqrt(Elementwise):
+    uses_inputs = False
+    forward = np.sqrt
+
+    def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
+        return divide(multiply(d, 0.5), output)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PowScalar(UnaryByInput):
+    """x ** exponent for a Python number: a polynomial stays one, with no 0 * infinity at x = 0."""
+
+    exponent: float
+
+    def forward(self, x: Any) -> Any:
+        return x * x * x if self.exponent == 3 else np.power(x, self.exponent)
+
+    def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
+        n = self.exponent
+        return multiply(d, n if n == 1 else multiply(_pow_scalar(inputs[0], n - 1), n)) if n else None
+
+
+class Pow(Elementwise):
+    """x ** y; where x = 0 or y = 0 the derivatives are their limits."""
+
+    forward = np.power
+
+    def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
+        x, y = inputs
+        if i == 0:
+            zero = equal(y, 0)
+            slope = multiply(y, pow(x, subtract(where(zero, 1, y), 1)))
+            return multiply(d, where(zero, 0, slope))
+        zero = equal(x, 0)
+        return multiply(d, where(zero, 0, multiply(_log(where(zero, 1, x)), output)))
+
+
+class Remainder(UnaryByInput):
+    """x - floor(x / y) y."""
+
+    forward = np.remainder
+
+    def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
+        return negative(multiply(d, floor_divide(*inputs))) if i else d
+
+
+class Maximum(UnaryByInput):
+    """max(x, y); equal inputs share the derivative."""
+
+    forward = np.maximum
+
+    def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
+        return multiply(d, _share(inputs[i], inputs[1 - i], d))
+
+
+class Minimum(UnaryByInput):
+    """min(x, y); equal inputs share the derivative."""
+
+    forward = np.minimum
+
+    def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
+        return multiply(d, _share(inputs[1 - i], inputs[i], d))
+
+
+def _share(winner: Value, loser: Value, like: Value) -> Value:
+    """1 where `winner` is greater, 0.5 where equal, else 0."""
+    return add(where(greater(winner, loser), like.dtype.type(1), 0), where(equal(winner, loser), like.dtype.type(0.5), 0))
+
+
+class Where(Elementwise):
+    """x where the condition holds, else y. The branch not chosen gets exactly zero."""
+
+    uses_output = False
+
+    def forward(self, condition: Any, x: Any, y: Any) -> Any:
+        return np.where(condition, x, y)
+
+    def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
+        if i == 0:
+            return None
+        return where(inputs[0], d, 0) if i == 1 else where(inputs[0], 0, d)
+
+    def abstract(self, *inputs: Any) -> Aval:
+        if isinstance(inputs[0], Aval) and inputs[0].dtype.kind != "b":
+            raise DTypeError(requires("where", "a boolean condition", inputs[0].dtype))
+        return super().abstract(*inputs)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Cast(Elementwise):
+    """The same numbers in another dtype."""
+
+    uses_inputs = True
+    uses_output = False
+    dtype: Any
+
+    @property
+    def differentiable(self) -> bool:  # type: ignore[override]
+        return bool(self.dtype.kind == "f")
+
+    def forward(self, x: Any) -> Any:
+        return x.astype(self.dtype)
+
+    def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
+        return d
+
+    def jvp(self, i: int, tangent: Value, output: Value, *inputs: Value) -> Value:
+        return astype(tangent, self.dtype)
+
+
+class Sign(Predicate):
+    forward = np.sign
+
+
+class Floor(Predicate):
+    forward = np.floor
+
+
+class Ceil(Predicate):
+    forward = np.ceil
+
+
+class Trunc(Predicate):
+    forward = np.trunc
+
+
+class Round(Predicate):
+    """To the nearest integer, halves to even."""
+
+    forward = np.rint
+
+
+class FloorDivide(Predicate):
+    forward = np.floor_divide
+
+
+class Equal(Predicate):
+    forward = np.equal
+
+
+class NotEqual(Predicate):
+    forward = np.not_equal
+
+
+class Less(Predicate):
+    forward = np.less
+
+
+class LessEqual(Predicate):
+    forward = np.less_equal
+
+
+class Greater(Predicate):
+    forward = np.greater
+
+
+class GreaterEqual(Predicate):
+    forward = np.greater_equal
+
+
+class LogicalAnd(Predicate):
+    forward = np.logical_and
+
+
+class LogicalOr(Predicate):
+    forward = np.logical_or
+
+
+class LogicalXor(Predicate):
+    forward = np.logical_xor
+
+
+class LogicalNot(Predicate):
+    forward = np.logical_not
+
+
+class BitwiseAnd(Predicate):
+    forward = np.bitwise_and
+
+
+class BitwiseOr(Predicate):
+    forward = np.bitwise_or
+
+
+class BitwiseXor(Predicate):
+    forward = np.bitwise_xor
+
+
+class BitwiseInvert(Predicate):
+    forward = np.bitwise_invert
+
+
+class BitwiseLeftShift(Predicate):
+    forward = np.left_shift
+
+
+class BitwiseRightShift(Predicate):
+    forward = np.right_shift
+
+
+class IsNan(Predicate):
+    forward = np.isnan
+
+
+class IsInf(Predicate):
+    forward = np.isinf
+
+
+class IsFinite(Predicate):
+    forward = np.isfinite
+
+
+_ADD, _SUBTRACT, _NEGATIVE, _MULTIPLY, _DIVIDE = Add(), Subtract(), Negative(), Multiply(), Divide()
+_SQUARE, _ABS, _SQRT, _WHERE = Square(), Abs(), Sqrt(), Where()
+
+
+def add(x: Any, y: Any, /) -> Any:
+    """x + y, elementwise with broadcasting."""
+    return _ADD.bind(x, y)
+
+
+def subtract(x: Any, y: Any, /) -> Any:
+    """x - y, elementwise with broadcasting."""
+    return _SUBTRACT.bind(x, y)
+
+
+def negative(x: Any, /) -> Any:
+    """-x."""
+    return _NEGATIVE.bind(x)
+
+
+def positive(x: Any, /) -> Any:
+    """x."""
+    return x
+
+
+def multiply(x: Any, y: Any, /) -> Any:
+    """x y, elementwise with broadcasting."""
+    return _MULTIPLY.bind(x, y)
+
+
+def divide(x: Any, y: Any, /) -> Any:
+    """x / y, elementwise with broadcasting."""
+    return _DIVIDE.bind(x, y)
+
+
+def square(x: Any, /) -> Any:
+    """x ** 2."""
+    return _SQUARE.bind(x)
+
+
+def reciprocal(x: Any, /) -> Any:
+    """1 / x."""
+    return _DIVIDE.bind(1, x)
+
+
+def abs(x: Any, /) -> Any:
+    """|x|, with derivative 0 at 0."""
+    return _ABS.bind(x)
+
+
+def sqrt(x: Any, /) -> Any:
+    """The square root; its derivative at 0 is infinite."""
+    return _SQRT.bind(x)
+
+
+def sqrt_or_zero(x: Any) -> Any:
+    """The square root with derivative 0 at every order where x = 0: for norms, deviations and optimisers."""
+    positive_x = greater(x, 0)
+    return where(positive_x, sqrt(where(positive_x, x, 1)), 0)
+
+
+def pow(x: Any, y: Any, /) -> Any:
+    """x ** y, elementwise with broadcasting; a Python number as exponent is treated as a constant of the operation."""
+    if type(y) is int or type(y) is float:
+        if y == 2:
+            return square(x)
+        floating = getattr(getattr(x, "dtype", None), "kind", "f") == "f"
+        if floating:
+            return _pow_scalar(x, y)
+    return Pow().bind(x, y)
+
+
+def _pow_scalar(x: Value, exponent: float) -> Value:
+    return x if exponent == 1 else PowScalar(exponent).bind(x)
+
+
+def _log(x: Value) -> Value:
+    from .exponential import log
+
+    return log(x)
+
+
+def remainder(x: Any, y: Any, /) -> Any:
+    """x - floor(x / y) y: the sign is the divisor's."""
+    return Remainder().bind(x, y)
+
+
+def floor_divide(x: Any, y: Any, /) -> Any:
+    """floor(x / y)."""
+    return FloorDivide().bind(x, y)
+
+
+def maximum(x: Any, y: Any, /) -> Any:
+    """The larger of the two, elementwise; equal inputs share the derivative."""
+    return Maximum().bind(x, y)
+
+
+def minimum(x: Any, y: Any, /) -> Any:
+    """The smaller of the two, elementwise; equal inputs share the derivative."""
+    return Minimum().bind(x, y)
+
+
+def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
+    """x limited to [min, max]; the derivative at an edge is 0.5."""
+    if min is not None:
+        x = maximum(x, min)
+    return x if max is None else minimum(x, max)
+
+
+def where(condition: Any, x: Any, y: Any, /) -> Any:
+    """x where the condition holds, else y. What was not chosen leaks no NaN into the derivative."""
+    return _WHERE.bind(condition, x, y)
+
+
+def astype(x: Any, dtype: Any, /) -> Any:
+    """The same numbers in another dtype. Raises DTypeError for complex dtypes."""
+    wanted = np.dtype(dtype)
+    if wanted.kind not in "fiub":
+        raise DTypeError(requires("astype", "a real or boolean dtype", wanted))
+    if type(x) in (int, float, builtins.bool):
+        return np.asarray(x, dtype=wanted)
+    return x if x.dtype == wanted else Cast(wanted).bind(x)
+
+
+def sign(x: Any, /) -> Any:
+    """-1, 0 or 1."""
+    return Sign().bind(x)
+
+
+def floor(x: Any, /) -> Any:
+    """The largest integer not above x."""
+    return Floor().bind(x)
+
+
+def ceil(x: Any, /) -> Any:
+    """The smallest integer not below x."""
+    return Ceil().bind(x)
+
+
+def trunc(x: Any, /) -> Any:
+    """The integer part of x."""
+    return Trunc().bind(x)
+
+
+def round(x: Any, /) -> Any:
+    """The nearest integer, halves to even."""
+    return Round().bind(x)
+
+
+def equal(x: Any, y: Any, /) -> Any:
+    """x == y, elementwise."""
+    return Equal().bind(x, y)
+
+
+def not_equal(x: Any, y: Any, /) -> Any:
+    """x != y, elementwise."""
+    return NotEqual().bind(x, y)
+
+
+def less(x: Any, y: Any, /) -> Any:
+    """x < y, elementwise."""
+    return Less().bind(x, y)
+
+
+def less_equal(x: Any, y: Any, /) -> Any:
+    """x <= y, elementwise."""
+    return LessEqual().bind(x, y)
+
+
+def greater(x: Any, y: Any, /) -> Any:
+    """x > y, elementwise."""
+    return Greater().bind(x, y)
+
+
+def greater_equal(x: Any, y: Any, /) -> Any:
+    """x >= y, elementwise."""
+    return GreaterEqual().bind(x, y)
+
+
+def logical_and(x: Any, y: Any, /) -> Any:
+    """x and y, elementwise."""
+    return LogicalAnd().bind(x, y)
+
+
+def logical_or(x: Any, y: Any, /) -> Any:
+    """x or y, elementwise."""
+    return LogicalOr().bind(x, y)
+
+
+def logical_xor(x: Any, y: Any, /) -> Any:
+    """Either x or y, elementwise."""
+    return LogicalXor().bind(x, y)
+
+
+def logical_not(x: Any, /) -> Any:
+    """not x, elementwise."""
+    return LogicalNot().bind(x)
+
+
+def bitwise_and(x: Any, y: Any, /) -> Any:
+    """x & y for integers and booleans."""
+    return BitwiseAnd().bind(x, y)
+
+
+def bitwise_or(x: Any, y: Any, /) -> Any:
+    """x | y for integers and booleans."""
+    return BitwiseOr().bind(x, y)
+
+
+def bitwise_xor(x: Any, y: Any, /) -> Any:
+    """x ^ y for integers and booleans."""
+    return BitwiseXor().bind(x, y)
+
+
+def bitwise_invert(x: Any, /) -> Any:
+    """~x for integers and booleans."""
+    return BitwiseInvert().bind(x)
+
+
+def bitwise_left_shift(x: Any, y: Any, /) -> Any:
+    """x << y for integers."""
+    return BitwiseLeftShift().bind(x, y)
+
+
+def bitwise_right_shift(x: Any, y: Any, /) -> Any:
+    """x >> y for integers."""
+    return BitwiseRightShift().bind(x, y)
+
+
+def isnan(x: Any, /) -> Any:
+    """Whether x is NaN, elementwise."""
+    return IsNan().bind(x)
+
+
+def isinf(x: Any, /) -> Any:
+    """Whether x is infinite, elementwise."""
+    return IsInf().bind(x)
+
+
+def isfinite(x: Any, /) -> Any:
+    """Whether x is neither NaN nor infinite, elementwise."""
+    return IsFinite().bind(x)
+
+
+def zeros_for(x: Value) -> Any:
+    """Plain zeros of a value's shape and dtype, on its device."""
+    value = x
+    while hasattr(value, "_value"):
+        value = value._value
+    return np.zeros_like(value, shape=shape_of(x)) if hasattr(value, "__array_function__") else np.zeros(shape_of(x), x.dtype)

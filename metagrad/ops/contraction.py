@@ -1,0 +1,320 @@
+"""The one contraction, and the products that stand on it.
+
+`Contract("tnk", "tkm", "tnm")` names the axes of two operands and of the result by letters, as einsum does. A letter in
+all three is batched; one in both operands only is contracted; the others are free. The family is closed: the derivative
+with respect to an operand contracts the cotangent with the other one, by the same letters.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..core.primitive import Aval, Primitive
+from ..core.trace import Value
+from ..errors import OptionError, ShapeError, requires
+from .elementwise import common_device, shape_of
+from .shape import matrix_transpose, permute_dims, reshape
+
+_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+class _Operand(NamedTuple):
+    """How an operand becomes a stack of matrices: its axes in order, how many are batch and row axes, and whether the
+    matrices come out transposed."""
+
+    order: tuple[int, ...] | None
+    batch: int
+    rows: int
+    swap: bool
+
+
+class _Plan(NamedTuple):
+    x: _Operand
+    y: _Operand
+    batch: int
+    x_free: int
+    order: tuple[int, ...] | None
+
+
+def _operand(letters: str, batch: str, first: str, second: str) -> _Operand:
+    """Matrices first x second; stored the other way round where that is how the axes lie."""
+    swap = bool(first and second) and letters.index(second[0]) < letters.index(first[0])
+    wanted = batch + (second + first if swap else first + second)
+    order = tuple(letters.index(c) for c in wanted)
+    return _Operand(
+        None if order == tuple(range(len(order))) else order, len(batch), len(second if swap else first), swap
+    )
+
+
+@functools.cache
+def _plan(a: str, b: str, out: str) -> _Plan:
+    batch = "".join(c for c in out if c in a and c in b)
+    inner = "".join(c for c in a if c in b and c not in out)
+    x_free = "".join(c for c in out if c in a and c not in b)
+    y_free = "".join(c for c in out if c in b and c not in a)
+    natural = batch + x_free + y_free
+    order = tuple(natural.index(c) for c in out)
+    return _Plan(
+        _operand(a, batch, x_free, inner),
+        _operand(b, batch, inner, y_free),
+        len(batch),
+        len(x_free),
+        None if order == tuple(range(len(order))) else order,
+    )
+
+
+def _matrices(x: Any, how: _Operand) -> Any:
+    if how.order is not None:
+        x = x.transpose(how.order)
+    shape = x.shape
+    k, rows = how.batch, how.rows
+    if len(shape) != k + 2 or rows != 1:
+        x = x.reshape(*shape[:k], math.prod(shape[k : k + rows]), math.prod(shape[k + rows :]))
+    return x.swapaxes(-1, -2) if how.swap else x
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Contract(Primitive):
+    """sum over the letters that are not in `out` of x[a] y[b]; each letter of an operand is in the other or in `out`."""
+
+    uses_output = False
+    a: str
+    b: str
+    out: str
+
+    def forward(self, x: Any, y: Any) -> Any:
+        plan = _plan(self.a, self.b, self.out)
+        sizes = dict(zip(self.a, x.shape, strict=True))
+        for letter, n in zip(self.b, y.shape, strict=True):
+            if sizes.setdefault(letter, n) != n:
+                raise ValueError
+        product = np.matmul(_matrices(x, plan.x), _matrices(y, plan.y))
+        if plan.order is None:
+            return product.reshape([sizes[c] for c in self.out])
+        natural = [""] * len(self.out)
+        for letter, k in zip(self.out, plan.order, strict=True):
+            natural[k] = letter
+        return product.reshape([sizes[c] for c in natural]).transpose(plan.order)
+
+    def abstract(self, x: Any, y: Any) -> Aval:
+        sizes: dict[str, int] = {}
+        for letters, operand in ((self.a, x), (self.b, y)):
+            for letter, n in zip(letters, operand.shape, strict=True):
+                if sizes.setdefault(letter, n) != n:
+                    need = f"sizes that agree in {self.a},{self.b}->{self.out}"
+                    raise ShapeError(requires("contract", need, f"{x.shape} and {y.shape}"))
+        dtype = np.result_type(x.dtype, y.dtype)
+        return Aval(tuple(sizes[c] for c in self.out), dtype, common_device("contract", (x, y)))
+
+    def vjp(self, i: int, cotangent: Value, output: Value, x: Value, y: Value) -> Value:
+        if i == 0:
+            return Contract(self.out, self.b, self.a).bind(cotangent, y)
+        return Contract(self.a, self.out, self.b).bind(x, cotangent)
+
+    def jvp(self, i: int, tangent: Value, output: Value, x: Value, y: Value) -> Value:
+        return self.bind(tangent, y) if i == 0 else self.bind(x, tangent)
+
+    def batch(self, batched: tuple[bool, ...], x: Value, y: Value) -> Value:
+        return _batched(self, batched).bind(x, y)
+
+
+@functools.cache
+def _batched(contract: Contract, batched: tuple[bool, ...]) -> Contract:
+    new = next(c for c in _LETTERS if c not in contract.a and c not in contract.b)
+    a = new + contract.a if batched[0] else contract.a
+    b = new + contract.b if batched[1] else contract.b
+    return Contract(a, b, new + contract.out)
+
+
+def contract(x: Value, y: Value, a: str, b: str, out: str) -> Value:
+    """Any product of two operands by letters; what only one of them has and `out` does not is summed first."""
+    from .reductions import sum as sum_
+
+    for letters, other in ((a, b), (b, a)):
+        lonely = [k for k, c in enumerate(letters) if c not in other and c not in out]
+        if lonely:
+            kept = "".join(c for c in letters if c in other or c in out)
+            if letters is a:
+                x, a = sum_(x, axis=tuple(lonely)), kept
+            else:
+                y, b = sum_(y, axis=tuple(lonely)), kept
+    return Contract(a, b, out).bind(x, y)
+
+
+def _check_floor(name: str, x: Value, y: Value) -> None:
+    for v in (x, y):
+        if not shape_of(v):
+            raise ShapeError(requires(name, "arrays with at least one axis", f"shapes {shape_of(x)} and {shape_of(y)}"))
+
+
+def matmul(x: Any, y: Any, /) -> Any:
+    """The matrix product (..., n, k) (..., k, m) -> (..., n, m); leading axes broadcast, vectors are (k,).
+
+    Raises ShapeError where the inner sizes differ.
+    """
+    _check_floor("matmul", x, y)
+    letters = _matmul_letters(len(x.shape), len(y.shape), x.shape[:-2], y.shape[:-2])
+    inner_y = y.shape[0] if len(y.shape) == 1 else y.shape[-2]
+    if x.shape[-1] != inner_y or letters is None:
+        raise ShapeError(requires("matmul", "(..., n, k) and (..., k, m)", f"{x.shape} and {y.shape}"))
+    a, b, out, x_shape, y_shape, shape = letters
+    if x_shape is not None:
+        x = reshape(x, (*x_shape, *x.shape[-2:]))
+    if y_shape is not None:
+        y = reshape(y, (*y_shape, *y.shape[-2:]))
+    return Contract(a, b, out).bind(x, y) if shape is None else reshape(Contract(a, b, out).bind(x, y), shape)
+
+
+@functools.lru_cache(4096)
+def _matmul_letters(m: int, n: int, x_lead: tuple[int, ...], y_lead: tuple[int, ...]) -> Any:
+    """The letters of a matmul; leading axes of size 1 that the other operand stretches are dropped and come back free."""
+    if m == 1 or n == 1:
+        lead = _LETTERS[: max(m, n, 2) - 2]
+        a = "z" if m == 1 else lead + "yz"
+        b = "z" if n == 1 else lead + "zx"
+        return a, b, lead * (m > 1 or n > 1) + "y" * (m > 1) + "x" * (n > 1), None, None, None
+    rank = max(m, n) - 2
+    letters = _LETTERS[:rank]
+    xs, ys = (1,) * (rank - len(x_lead)) + x_lead, (1,) * (rank - len(y_lead)) + y_lead
+    a = "".join(c for c, i, j in zip(letters, xs, ys, strict=True) if i != 1 or (j == 1 and len(x_lead) == rank))
+    b = "".join(c for c, i, j in zip(letters, xs, ys, strict=True) if j != 1 or (i == 1 and len(y_lead) == rank))
+    if any(i != j and 1 not in (i, j) for i, j in zip(xs, ys, strict=True)):
+        return None
+    size = dict(zip(letters, xs, strict=True))
+    other = dict(zip(letters, ys, strict=True))
+    x_shape = tuple(size[c] for c in a)
+    y_shape = tuple(other[c] for c in b)
+    return (
+        a + "yz",
+        b + "zx",
+        letters + "yx",
+        None if x_shape == x_lead else x_shape,
+        None if y_shape == y_lead else y_shape,
+        None,
+    )
+
+
+def vecdot(x: Any, y: Any, /, *, axis: int = -1) -> Any:
+    """The sum over one axis of the product, with the other axes broadcast."""
+    from .arithmetic import multiply
+    from .reductions import sum as sum_
+
+    _check_floor("vecdot", x, y)
+    if shape_of(x)[axis] != shape_of(y)[axis]:
+        raise ShapeError(requires("vecdot", f"equal sizes along axis {axis}", f"{x.shape} and {y.shape}"))
+    return sum_(multiply(x, y), axis=axis)
+
+
+def tensordot(x: Any, y: Any, /, *, axes: Any = 2) -> Any:
+    """The contraction of the last `axes` axes of x with the first of y, or of two named lists of axes."""
+    m, n = len(shape_of(x)), len(shape_of(y))
+    if isinstance(axes, int):
+        left, right = list(range(m - axes, m)), list(range(axes))
+    else:
+        left, right = ([k] if isinstance(k, int) else list(k) for k in axes)
+        left, right = [k % m for k in left], [k % n for k in right]
+    if len(left) != len(right) or any(x.shape[i] != y.shape[j] for i, j in zip(left, right, strict=True)):
+        raise ShapeError(requires("tensordot", "contracted axes of equal sizes", f"{x.shape} and {y.shape}, axes {axes}"))
+    a = _LETTERS[:m]
+    b = "".join(a[left[right.index(k)]] if k in right else _LETTERS[m + k] for k in range(n))
+    out = "".join(c for k, c in enumerate(a) if k not in left) + "".join(c for k, c in enumerate(b) if k not in right)
+    return Contract(a, b, out).bind(x, y)
+
+
+def outer(x: Any, y: Any, /) -> Any:
+    """The products of all pairs of two vectors."""
+    from .arithmetic import multiply
+
+    if len(shape_of(x)) != 1 or len(shape_of(y)) != 1:
+        raise ShapeError(requires("outer", "two vectors", f"shapes {shape_of(x)} and {shape_of(y)}"))
+    return multiply(reshape(x, (-1, 1)), reshape(y, (1, -1)))
+
+
+def einsum(subscripts: str, /, *operands: Any) -> Any:
+    """The Einstein sum; opt_einsum finds the order of contractions, each of which is a `Contract`.
+
+    >>> import metagrad as mg
+    >>> mg.einsum("ij,jk,k->i", mg.ones((2, 3)), mg.ones((3, 4)), mg.ones(4))
+    Tensor([12., 12.], dtype=float64)
+    """
+    import opt_einsum
+
+    shapes = [tuple(shape_of(x)) for x in operands]
+    try:
+        inputs, output, _ = opt_einsum.parser.parse_einsum_input((subscripts, *shapes), shapes=True)
+    except (ValueError, TypeError) as error:
+        got = f"{subscripts!r} with shapes {shapes} ({error})"
+        raise ShapeError(requires("einsum", "subscripts that fit the operands", got)) from None
+    terms = inputs.split(",")
+    if any(len(t) != len(s) for t, s in zip(terms, shapes, strict=False)) or len(terms) != len(shapes):
+        raise ShapeError(requires("einsum", "a letter for each axis", f"{subscripts!r} with shapes {shapes}"))
+    values = []
+    for k, (term, x) in enumerate(zip(terms, operands, strict=True)):
+        terms[k], reduced = _unrepeated(term, x)
+        values.append(reduced)
+    while len(values) > 1:
+        plan = opt_einsum.contract_path(
+            ",".join(terms) + "->" + output, *[tuple(v.shape) for v in values], shapes=True, optimize="auto"
+        )[0]
+        pair = sorted(plan[0])[:2] if len(plan[0]) > 1 else [0, 1]
+        y, b = values.pop(pair[1]), terms.pop(pair[1])
+        x, a = values.pop(pair[0]), terms.pop(pair[0])
+        wanted = set("".join(terms)) | set(output)
+        out = output if not terms else "".join(c for c in dict.fromkeys(a + b) if c in wanted)
+        values.append(_pair(x, y, a, b, out))
+        terms.append(out)
+    return _single(values[0], terms[0], output)
+
+
+def _pair(x: Value, y: Value, a: str, b: str, out: str) -> Value:
+    for letter in set(a) & set(b):
+        n, m = x.shape[a.index(letter)], y.shape[b.index(letter)]
+        if n != m:
+            raise ShapeError(requires("einsum", f"one size for {letter!r}", f"{n} and {m}"))
+    return contract(x, y, a, b, out)
+
+
+def _unrepeated(term: str, x: Value) -> tuple[str, Value]:
+    """A letter that stands twice in a term is a diagonal."""
+    from .linalg import diagonal
+
+    for letter in dict.fromkeys(term):
+        while term.count(letter) > 1:
+            i = term.index(letter)
+            j = term.index(letter, i + 1)
+            order = [k for k in range(len(term)) if k not in (i, j)] + [i, j]
+            x = diagonal(permute_dims(x, order))
+            term = "".join(term[k] for k in order[:-2]) + letter
+    return term, x
+
+
+def _single(x: Value, term: str, output: str) -> Value:
+    from .reductions import sum as sum_
+
+    gone = tuple(k for k, c in enumerate(term) if c not in output)
+    if gone:
+        x, term = sum_(x, axis=gone), "".join(c for c in term if c in output)
+    return permute_dims(x, [term.index(c) for c in output])
+
+
+def matrix_power(x: Any, n: int, /) -> Any:
+    """A square matrix multiplied n times with itself; n at least 0."""
+    from .creation import eye
+    from .shape import broadcast_to
+
+    if n < 0:
+        raise OptionError(requires("matrix_power", "an exponent of at least 0", n))
+    result: Any = None
+    while n:
+        if n & 1:
+            result = x if result is None else matmul(result, x)
+        x, n = (matmul(x, x) if n > 1 else x), n >> 1
+    return broadcast_to(eye(x.shape[-1], dtype=x.dtype), x.shape) if result is None else result
+
+
+__all__ = ["Contract", "contract", "einsum", "matmul", "matrix_power", "matrix_transpose", "outer", "tensordot", "vecdot"]

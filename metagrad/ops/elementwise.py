@@ -1,0 +1,122 @@
+"""What all elementwise primitives share: broadcasting, batching, and one derivative rule for both modes."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..core.primitive import Aval, Primitive
+from ..errors import DeviceError, ShapeError, requires
+from ..core.trace import Value
+
+
+def shape_of(x: Value) -> tuple[int, ...]:
+    """The shape of a value or of an `Aval`; () for a Python scalar."""
+    try:
+        return x.shape  # type: ignore[no-any-return]
+    except AttributeError:
+        return ()
+
+
+def common_shape(name: str, shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
+    """The shape that shapes broadcast to; raises ShapeError."""
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        listed = " and ".join(map(str, shapes))
+        raise ShapeError(requires(name, "shapes that broadcast to one", listed)) from None
+
+
+def common_device(name: str, inputs: tuple[Any, ...]) -> str:
+    """The one device of the inputs; raises DeviceError where there are two."""
+    devices = sorted({x.device for x in inputs if isinstance(x, Aval)})
+    if len(devices) > 1:
+        raise DeviceError(requires(name, "arrays of one device", " and ".join(devices)))
+    return devices[0] if devices else "cpu"
+
+
+def unbroadcast(g: Value, x: Value) -> Value:
+    """The sum of `g` over the axes along which `x` was broadcast: the transpose of broadcasting."""
+    shape = shape_of(x)
+    given = g.shape
+    if given == shape:
+        return g
+    from .reductions import sum as sum_
+    from .shape import reshape
+
+    lead = len(given) - len(shape)
+    stretched = tuple([lead + k for k, n in enumerate(shape) if n == 1 and given[lead + k] != 1])
+    if not lead:
+        return sum_(g, axis=stretched, keepdims=True)
+    reduced = sum_(g, axis=(*range(lead), *stretched))
+    return reduced if reduced.shape == shape else reshape(reduced, shape)
+
+
+class Elementwise(Primitive):
+    """output[i] = f(inputs[i]), with broadcasting.
+
+    The Jacobian is diagonal, so one rule serves both modes: `times(i, d, output, *inputs)` is d times the partial derivative
+    for input i, where d is a cotangent of the output or a tangent of the input.
+    """
+
+    forward: Any
+    name: ClassVar[str] = "elementwise"
+
+    def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
+        raise self._missing("times")
+
+    def vjp(self, i: int, cotangent: Value, output: Value, *inputs: Value) -> Value:
+        product = self.times(i, cotangent, output, *inputs)
+        return None if product is None else unbroadcast(product, inputs[i])
+
+    def jvp(self, i: int, tangent: Value, output: Value, *inputs: Value) -> Value:
+        return self.times(i, tangent, output, *inputs)
+
+    def jvp_all(self, tangents: list[Value], output: Value, *inputs: Value) -> Value:
+        from .shape import broadcast_to
+
+        total = super().jvp_all(tangents, output, *inputs)
+        if total is None or total.shape == output.shape:
+            return total
+        return broadcast_to(total, output.shape)
+
+    def abstract(self, *inputs: Any) -> Aval:
+        device = common_device(self.name, inputs)
+        shape = common_shape(self.name, [shape_of(x) for x in inputs])
+        with np.errstate(all="ignore"):
+            sample = self.forward(*[np.ones((), x.dtype) if isinstance(x, Aval) else x for x in inputs])
+        return Aval(shape, np.asarray(sample).dtype, device)
+
+    def batch(self, batched: tuple[bool, ...], *inputs: Value) -> Value:
+        return self.bind(*align(batched, inputs))
+
+
+def align(batched: tuple[bool, ...], inputs: tuple[Value, ...]) -> list[Value]:
+    """Batched inputs with axes of size 1 after the mapped one, so that broadcasting from the right keeps it in front."""
+    from .shape import reshape
+
+    ranks = [len(shape_of(x)) - b for x, b in zip(inputs, batched, strict=True)]
+    rank = max(ranks)
+    return [
+        reshape(x, (x.shape[0], *(1,) * (rank - r), *x.shape[1:])) if b and r < rank else x
+        for x, b, r in zip(inputs, batched, ranks, strict=True)
+    ]
+
+
+class Predicate(Elementwise):
+    """An elementwise function that is constant wherever it is smooth: it leaves every derivative."""
+
+    differentiable = False
+
+
+class UnaryByOutput(Elementwise):
+    """An elementwise function whose derivative is written with the output only."""
+
+    uses_inputs = False
+
+
+class UnaryByInput(Elementwise):
+    """An elementwise function whose derivative is written with the inputs only."""
+
+    uses_output = False

@@ -1,0 +1,396 @@
+"""Reading and writing at places: basic slices, integer arrays, boolean masks.
+
+Two closed pairs carry all of it. `Slice` reads a basic index and `Embed` writes it into zeros. `Gather` reads at integer
+arrays over the leading axes and `ScatterAdd` adds into zeros there. Each one's derivative is the other.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..core.primitive import Aval, Primitive
+from ..core.tensor import Tensor, public
+from ..core.trace import Tracer, Value
+from ..errors import IndexingError, ShapeError, TraceError, requires
+from .arithmetic import add, greater_equal, where
+from .elementwise import common_device, shape_of
+from .shape import Linear, Rearrangement, broadcast_to, moveaxis, normal_axis, permute_dims, reshape
+
+Item = Any
+"""An int, a slice written as a tuple (start, stop, step), or None for a new axis."""
+
+
+def _filled(items: tuple[Item, ...]) -> tuple[Any, ...]:
+    return tuple([slice(*item) if type(item) is tuple else item for item in items])
+
+
+def _static(items: tuple[Any, ...]) -> tuple[Item, ...]:
+    return tuple([(i.start, i.stop, i.step) if type(i) is slice else i for i in items])
+
+
+_ALL = (None, None, None)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Slice(Rearrangement):
+    """x[index] for a basic index."""
+
+    index: tuple[Item, ...]
+
+    def forward(self, x: Any) -> Any:
+        return x[_filled(self.index)]
+
+    def abstract(self, x: Any) -> Aval:
+        try:
+            found = np.empty(0).reshape(0)[:0] if x is None else np.broadcast_to(np.empty(()), x.shape)[_filled(self.index)]
+        except IndexError as error:
+            raise IndexingError(requires("getitem", f"an index into shape {x.shape}", f"{error}")) from None
+        return Aval(found.shape, x.dtype, x.device)
+
+    def vjp(self, i: int, cotangent: Value, output: Value, x: Value) -> Value:
+        return Embed(self.index, x.shape).bind(cotangent)
+
+    def batch(self, batched: tuple[bool, ...], x: Value) -> Value:
+        return Slice((_ALL, *self.index)).bind(x)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Embed(Rearrangement):
+    """zeros(shape) with x written at a basic index."""
+
+    index: tuple[Item, ...]
+    shape: tuple[int, ...]
+
+    def forward(self, x: Any) -> Any:
+        output = np.zeros_like(x, shape=self.shape)
+        output[_filled(self.index)] = x
+        return output
+
+    def abstract(self, x: Any) -> Aval:
+        return Aval(self.shape, x.dtype, x.device)
+
+    def vjp(self, i: int, cotangent: Value, output: Value, x: Value) -> Value:
+        return Slice(self.index).bind(cotangent)
+
+    def batch(self, batched: tuple[bool, ...], x: Value) -> Value:
+        return Embed((_ALL, *self.index), (x.shape[0], *self.shape)).bind(x)
+
+
+def _with_batches(arrays: tuple[Any, ...], batches: int) -> tuple[Any, ...]:
+    """Index arrays with those of the batch axes in front: element b of the batch reads from element b."""
+    shape = arrays[0].shape
+    rank = len(shape)
+    rows = [np.arange(shape[k]).reshape((-1,) + (1,) * (rank - 1 - k)) for k in range(batches)]
+    return (*rows, *arrays)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Gather(Linear):
+    """x[i, j, ...] for integer arrays of one shape over the axes that follow `batches` leading ones, shared by all."""
+
+    batches: int
+
+    def forward(self, x: Any, *arrays: Any) -> Any:
+        return x[_with_batches(arrays, self.batches)]
+
+    def abstract(self, x: Any, *arrays: Any) -> Aval:
+        rest = x.shape[self.batches + len(arrays) :]
+        for axis, array in enumerate(arrays, self.batches):
+            if isinstance(array, np.ndarray) and array.size and not -x.shape[axis] <= array.min() <= array.max() < x.shape[axis]:
+                raise IndexingError(requires("getitem", f"indices within an axis of size {x.shape[axis]}", str(array.max())))
+        return Aval((*arrays[0].shape, *rest), x.dtype, common_device("getitem", (x, *arrays)))
+
+    def vjp(self, i: int, cotangent: Value, output: Value, x: Value, *arrays: Value) -> Value:
+        return ScatterAdd(self.batches, x.shape).bind(cotangent, *arrays) if i == 0 else None
+
+    def jvp(self, i: int, tangent: Value, output: Value, *inputs: Value) -> Value:
+        return self.bind(tangent, *inputs[1:]) if i == 0 else None
+
+    def batch(self, batched: tuple[bool, ...], x: Value, *arrays: Value) -> Value:
+        if not any(batched[1:]):  # one index for all elements: the mapped axis is only in the way
+            k = self.batches + len(arrays)
+            moved = moveaxis(x, 0, k)
+            return moveaxis(Gather(self.batches).bind(moved, *arrays), len(arrays[0].shape), 0)
+        full = _all_batched(batched[1:], arrays)
+        if not batched[0]:
+            if not self.batches:
+                return Gather(0).bind(x, *full)
+            x = broadcast_to(x, (full[0].shape[0], *x.shape))
+        return Gather(self.batches + 1).bind(x, *full)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ScatterAdd(Linear):
+    """zeros(shape) with the elements of x added at integer arrays: the transpose of `Gather`."""
+
+    batches: int
+    shape: tuple[int, ...]
+
+    def forward(self, x: Any, *arrays: Any) -> Any:
+        output = np.zeros_like(x, shape=self.shape)
+        np.add.at(output, _with_batches(arrays, self.batches), x)
+        return output
+
+    def abstract(self, x: Any, *arrays: Any) -> Aval:
+        return Aval(self.shape, x.dtype, common_device("scatter_add", (x, *arrays)))
+
+    def vjp(self, i: int, cotangent: Value, output: Value, x: Value, *arrays: Value) -> Value:
+        return Gather(self.batches).bind(cotangent, *arrays) if i == 0 else None
+
+    def jvp(self, i: int, tangent: Value, output: Value, *inputs: Value) -> Value:
+        return self.bind(tangent, *inputs[1:]) if i == 0 else None
+
+    def batch(self, batched: tuple[bool, ...], x: Value, *arrays: Value) -> Value:
+        size = next(v.shape[0] for v, b in zip((x, *arrays), batched, strict=True) if b)
+        if not batched[0]:
+            x = broadcast_to(x, (size, *x.shape))
+        full = [a if b else broadcast_to(a, (size, *a.shape)) for a, b in zip(arrays, batched[1:], strict=True)]
+        return ScatterAdd(self.batches + 1, (size, *self.shape)).bind(x, *full)
+
+
+def _all_batched(batched: tuple[bool, ...], arrays: tuple[Value, ...]) -> list[Value]:
+    size = next(a.shape[0] for a, b in zip(arrays, batched, strict=True) if b)
+    return [a if b else broadcast_to(a, (size, *a.shape)) for a, b in zip(arrays, batched, strict=True)]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LastWriter(Primitive):
+    """For each place of `shape`, the position in the index arrays that writes it last; -1 where none does."""
+
+    differentiable = False
+    batches: int
+    shape: tuple[int, ...]
+
+    def forward(self, *arrays: Any) -> Any:
+        owner = np.full(self.shape, -1)
+        inner = arrays[0].shape[self.batches :]
+        owner[_with_batches(arrays, self.batches)] = np.arange(math.prod(inner)).reshape(inner)
+        return owner
+
+    def abstract(self, *arrays: Any) -> Aval:
+        return Aval(self.shape, np.dtype(np.intp), common_device("set", arrays))
+
+    def batch(self, batched: tuple[bool, ...], *arrays: Value) -> Value:
+        full = _all_batched(batched, arrays)
+        return LastWriter(self.batches + 1, (full[0].shape[0], *self.shape)).bind(*full)
+
+
+def slice_axis(x: Value, axis: int, start: int, stop: int) -> Value:
+    """x[..., start:stop, ...] along an axis."""
+    return Slice((*(_ALL,) * axis, (start, stop, None))).bind(x)
+
+
+def embed(x: Value, index: tuple[slice, ...], shape: tuple[int, ...]) -> Value:
+    """zeros(shape) with x written at a basic index."""
+    return Embed(_static(index), shape).bind(x)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """An index taken apart: a basic part, then integer arrays over leading axes of what it leaves, then axes back."""
+
+    basic: tuple[Item, ...]
+    order: tuple[int, ...]
+    arrays: tuple[Value, ...]
+    place: int
+
+
+def _is_array(item: Any) -> bool:
+    return isinstance(item, list) or hasattr(item, "dtype")
+
+
+def _plan(x: Value, index: Any) -> _Plan:
+    shape = shape_of(x)
+    items = list(index) if isinstance(index, tuple) else [index]
+    items = [_as_index_array(item) if _is_array(item) or type(item) is bool else item for item in items]
+    consumed = sum((1 if item.dtype.kind != "b" else item.ndim) if _is_array(item) else item is not None and item is not Ellipsis for item in items)
+    if consumed > len(shape):
+        raise IndexingError(requires("getitem", f"at most {len(shape)} indices for shape {shape}", f"{consumed}"))
+    where_dots = [k for k, item in enumerate(items) if item is Ellipsis]
+    if len(where_dots) > 1:
+        raise IndexingError(requires("getitem", "at most one Ellipsis", f"{len(where_dots)}"))
+    fill = [slice(None)] * (len(shape) - consumed)
+    k = where_dots[0] if where_dots else len(items)
+    items = items[:k] + fill + items[k + 1 :]
+    expanded: list[Any] = []
+    for item in items:
+        if _is_array(item) and item.dtype.kind == "b":
+            expanded += _mask_to_indices(item, shape[_axes_before(expanded) : _axes_before(expanded) + item.ndim])
+        else:
+            expanded.append(item)
+    if not any(_is_array(item) for item in expanded):
+        return _Plan(_static(tuple(_plain(item) for item in expanded)), (), (), 0)
+    # Integers beside arrays are arrays to NumPy: they take part in where the result's axes go.
+    basic, arrays, axes, positions = [], [], [], []
+    axis = 0
+    for position, item in enumerate(expanded):
+        if _is_array(item) or isinstance(item, int | np.integer):
+            arrays.append(item if _is_array(item) else np.asarray(int(item)))
+            axes.append(axis)
+            positions.append(position)
+            basic.append(slice(None))
+            axis += 1
+        else:
+            basic.append(_plain(item))
+            axis += 1
+    together = positions == list(range(positions[0], positions[0] + len(positions)))
+    rest = [a for a in range(axis) if a not in axes]
+    place = axes[0] if together else 0
+    common = _common_index_shape([shape_of(a) for a in arrays])
+    spread = tuple([broadcast_to(a, common) for a in arrays])
+    return _Plan(_static(tuple(basic)), (*axes, *rest), spread, place)
+
+
+def _common_index_shape(shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        listed = " and ".join(map(str, shapes))
+        raise IndexingError(requires("getitem", "index arrays that broadcast to one shape", listed)) from None
+
+
+def _axes_before(items: list[Any]) -> int:
+    return sum(item is not None for item in items)
+
+
+def _plain(item: Any) -> Any:
+    if item is None or isinstance(item, slice):
+        return item if item is None else slice(*[None if n is None else int(n) for n in (item.start, item.stop, item.step)])
+    try:
+        return int(item.__index__())
+    except (AttributeError, TypeError):
+        raise IndexingError(requires("getitem", "integers, slices, None, Ellipsis or arrays of them", repr(item))) from None
+
+
+def _as_index_array(item: Any) -> Value:
+    array = item._value if type(item) is Tensor else item if isinstance(item, Tracer) else np.asarray(item)
+    if array.dtype.kind not in "iub" and getattr(array, "size", 1):
+        raise IndexingError(requires("getitem", "integer or boolean index arrays", array.dtype))
+    return array.astype(np.intp) if array.dtype.kind == "f" else array
+
+
+def _mask_to_indices(mask: Value, shape: tuple[int, ...]) -> list[Any]:
+    if isinstance(mask, Tracer):
+        raise TraceError(
+            requires("getitem", "a boolean mask of known values (its sum is a shape)", f"{mask!r}; use mg.where instead")
+        )
+    if mask.shape != shape:
+        raise IndexingError(requires("getitem", f"a boolean mask of shape {shape}", f"shape {mask.shape}"))
+    return list(np.nonzero(mask))
+
+
+def getitem(x: Any, index: Any, /) -> Any:
+    """x[index], as NumPy reads it: slices, integers, None, Ellipsis, integer arrays, boolean masks of known values.
+
+    Raises IndexingError for an index outside the array and TraceError for a mask whose values a transform hides.
+    """
+    plan = _plan(x, index)
+    if not plan.arrays:
+        return Slice(plan.basic).bind(x)
+    x = permute_dims(Slice(plan.basic).bind(x), plan.order)
+    _check_range(x, plan.arrays)
+    found = Gather(0).bind(x, *plan.arrays)
+    rank = len(plan.arrays[0].shape)
+    if plan.place and rank:
+        found = moveaxis(found, tuple(range(rank)), tuple(range(plan.place, plan.place + rank)))
+    elif plan.place:
+        return found
+    return found
+
+
+def _check_range(x: Value, arrays: tuple[Value, ...]) -> None:
+    for axis, array in enumerate(arrays):
+        if isinstance(array, np.ndarray | np.generic) and array.size:
+            low, high, n = int(array.min()), int(array.max()), x.shape[axis]
+            if not -n <= low <= high < n:
+                worst = high if high >= n else low
+                raise IndexingError(requires("getitem", f"indices within an axis of size {n}", worst))
+
+
+def take(x: Any, indices: Any, /, *, axis: int | None = None) -> Any:
+    """The slices of x at integer indices along an axis (which may be left out for one-dimensional x)."""
+    if axis is None and len(shape_of(x)) != 1:
+        raise ShapeError(requires("take", "an axis for an array that is not one-dimensional", f"shape {shape_of(x)}"))
+    axis = normal_axis("take", axis or 0, len(shape_of(x)))
+    indices = _as_index_array(indices) if _is_array(indices) else np.asarray(indices)
+    return getitem(x, (slice(None),) * axis + (indices,))
+
+
+def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Any:
+    """For each position the element of x that `indices` names along an axis; the other axes must agree or broadcast."""
+    shape, given = shape_of(x), shape_of(indices)
+    axis = normal_axis("take_along_axis", axis, len(shape))
+    if len(shape) != len(given):
+        raise ShapeError(requires("take_along_axis", "as many axes of indices as of x", f"{shape} and {given}"))
+    others = [np.arange(n).reshape([-1 if b == a else 1 for b in range(len(shape))]) for a, n in enumerate(shape)]
+    return getitem(x, tuple([_as_index_array(indices) if a == axis else others[a] for a in range(len(shape))]))
+
+
+def set_at(x: Value, index: Any, value: Value) -> Value:
+    """x with `value` (broadcast) at an index. Where an index array names a place twice, the last one counts."""
+    value, plan, target = _update(x, index, value, "set")
+    if not plan.arrays:
+        mask = np.zeros(shape_of(x), bool)
+        mask[_filled(plan.basic)] = True
+        return where(mask, Embed(plan.basic, shape_of(x)).bind(value), x)
+    k, rank = len(plan.arrays), len(plan.arrays[0].shape)
+    owner = LastWriter(0, target.shape[:k]).bind(*plan.arrays)
+    flat = reshape(value, (-1, *value.shape[rank:]))
+    chosen = getitem(flat, where(greater_equal(owner, 0), owner, 0))
+    written = reshape(greater_equal(owner, 0), (*target.shape[:k], *(1,) * (len(target.shape) - k)))
+    return _put_back(where(written, chosen, target), plan, x)
+
+
+def add_at(x: Value, index: Any, value: Value) -> Value:
+    """x with `value` (broadcast) added at an index; a place named twice gets both."""
+    value, plan, target = _update(x, index, value, "add")
+    if not plan.arrays:
+        return add(x, Embed(plan.basic, shape_of(x)).bind(value))
+    return _put_back(add(target, ScatterAdd(0, target.shape).bind(value, *plan.arrays)), plan, x)
+
+
+def _update(x: Value, index: Any, value: Value, name: str) -> tuple[Value, _Plan, Value]:
+    """The value in the shape that the plan writes, and what it writes into: x with its indexed axes first."""
+    from .arithmetic import astype
+
+    plan = _plan(x, index)
+    if plan.arrays and any(item is None or item != _ALL for item in plan.basic):
+        raise IndexingError(requires(f"at[...].{name}", "arrays and integers mixed only with full slices", repr(index)))
+    shape = shape_of(getitem(x, index))
+    if len(shape_of(value)) > len(shape):
+        raise ShapeError(requires(f"at[...].{name}", f"a value that broadcasts to {shape}", f"shape {shape_of(value)}"))
+    value = broadcast_to(astype(value, x.dtype), shape)
+    if not plan.arrays:
+        return value, plan, x
+    rank = len(plan.arrays[0].shape)
+    if plan.place and rank:
+        value = moveaxis(value, tuple(range(plan.place, plan.place + rank)), tuple(range(rank)))
+    target = permute_dims(x, plan.order)
+    _check_range(target, plan.arrays)
+    return value, plan, target
+
+
+def _put_back(target: Value, plan: _Plan, x: Value) -> Value:
+    return permute_dims(target, sorted(range(len(plan.order)), key=plan.order.__getitem__))
+
+
+class At:
+    """`x.at[index]`, with the updates `set` and `add`, which give a new array."""
+
+    def __init__(self, x: Any, index: Any = None) -> None:
+        self._x, self._index = x, index
+
+    def __getitem__(self, index: Any) -> At:
+        return At(self._x, index)
+
+    def set(self, value: Any) -> Any:
+        """x with `value` at the index."""
+        return public(set_at)(self._x, self._index, value)
+
+    def add(self, value: Any) -> Any:
+        """x with `value` added at the index."""
+        return public(add_at)(self._x, self._index, value)

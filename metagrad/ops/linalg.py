@@ -1,0 +1,300 @@
+"""Linear algebra on stacks of matrices (..., n, n), batched over leading axes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..core.primitive import Aval, Primitive
+from ..core.trace import Value
+from ..errors import MetagradError, OptionError, ShapeError, requires
+from .arithmetic import abs as abs_
+from .arithmetic import add, divide, equal, multiply, negative, sqrt_or_zero, subtract, where
+from .contraction import matmul, matrix_power, outer, tensordot, vecdot
+from .creation import eye, tril, triu, zeros_like
+from .elementwise import common_device, shape_of
+from .reductions import max as max_
+from .reductions import min as min_
+from .reductions import sum as sum_
+from .reductions import vector_norm
+from .shape import broadcast_to, expand_dims, matrix_transpose, reshape
+
+
+class SingularMatrixError(MetagradError, np.linalg.LinAlgError):
+    """A matrix that has no inverse, or no Cholesky factor."""
+
+
+def _square(name: str, x: Any) -> None:
+    shape = shape_of(x)
+    if len(shape) < 2 or shape[-1] != shape[-2]:
+        raise ShapeError(requires(name, "square matrices (..., n, n)", f"shape {shape}"))
+
+
+class MatrixFunction(Primitive):
+    """A primitive over the last two axes; leading axes, and so a mapped one, are batches."""
+
+    def batch(self, batched: tuple[bool, ...], *inputs: Value) -> Any:
+        return self.bind(*inputs)
+
+
+class Solve(MatrixFunction):
+    """A^-1 B for A (..., n, n) and B (..., n, k), with equal leading axes."""
+
+    def forward(self, a: Any, b: Any) -> Any:
+        try:
+            return np.linalg.solve(a, b)
+        except np.linalg.LinAlgError:
+            raise SingularMatrixError(requires("solve", "an invertible matrix", "a singular one")) from None
+
+    def abstract(self, a: Any, b: Any) -> Aval:
+        return Aval(b.shape, np.result_type(a.dtype, b.dtype), common_device("solve", (a, b)))
+
+    def vjp(self, i: int, cotangent: Value, output: Value, a: Value, b: Value) -> Value:
+        adjoint = self.bind(matrix_transpose(a), cotangent)
+        return adjoint if i else negative(matmul(adjoint, matrix_transpose(output)))
+
+    def jvp(self, i: int, tangent: Value, output: Value, a: Value, b: Value) -> Value:
+        return self.bind(a, tangent if i else negative(matmul(tangent, output)))
+
+    def batch(self, batched: tuple[bool, ...], a: Value, b: Value) -> Value:
+        size = (a if batched[0] else b).shape[0]
+        full = [x if m else broadcast_to(x, (size, *x.shape)) for x, m in zip((a, b), batched, strict=True)]
+        return self.bind(*full)
+
+
+class Cholesky(MatrixFunction):
+    """The lower L with L L^T = A, of symmetric positive definite A (Murray 2016, arXiv 1602.07527)."""
+
+    uses_inputs = False
+
+    def forward(self, a: Any) -> Any:
+        try:
+            return np.linalg.cholesky(a)
+        except np.linalg.LinAlgError:
+            raise SingularMatrixError(requires("cholesky", "a positive definite matrix", "one that is not")) from None
+
+    def abstract(self, a: Any) -> Aval:
+        return Aval(a.shape, a.dtype, a.device)
+
+    def vjp(self, i: int, cotangent: Value, output: Value, a: Value) -> Value:
+        lt = matrix_transpose(output)
+        inner = _half_lower(matmul(lt, tril(cotangent)))
+        right = matrix_transpose(solve(lt, matrix_transpose(solve(lt, inner))))  # L^-T inner L^-1, transposed twice
+        return multiply(add(right, matrix_transpose(right)), 0.5)
+
+    def jvp(self, i: int, tangent: Value, output: Value, a: Value) -> Value:
+        half = solve(output, tangent)
+        inner = matrix_transpose(solve(output, matrix_transpose(half)))
+        return matmul(output, _half_lower(inner))
+
+
+def _half_lower(x: Value) -> Value:
+    """The lower triangle with half of the diagonal."""
+    n = x.shape[-1]
+    weights = (np.tri(n, k=-1) + 0.5 * np.eye(n)).astype(x.dtype)
+    return multiply(x, weights)
+
+
+class SlogDet(MatrixFunction):
+    """The sign and the logarithm of the absolute value of the determinant."""
+
+    name = "slogdet"
+
+    def forward(self, a: Any) -> Any:
+        return tuple(np.linalg.slogdet(a))
+
+    def abstract(self, a: Any) -> Any:
+        out = Aval(a.shape[:-2], a.dtype, a.device)
+        return out, out
+
+    def vjp_all(self, needed: tuple[bool, ...], cotangent: Any, output: Any, a: Value) -> list[Value]:
+        g = cotangent[1]
+        return [None if g is None else multiply(expand_dims(g, (-2, -1)), matrix_transpose(inv(a)))]
+
+    def jvp_all(self, tangents: list[Value], output: Any, a: Value) -> Any:
+        return None, sum_(multiply(matrix_transpose(inv(a)), tangents[0]), axis=(-2, -1))
+
+
+class Eigh(MatrixFunction):
+    """Eigenvalues, ascending, and eigenvectors of a symmetric matrix.
+
+    Pairs of equal eigenvalues contribute nothing: right for functions that do not depend on the basis chosen for them.
+    """
+
+    uses_inputs = False
+
+    def forward(self, a: Any) -> Any:
+        return tuple(np.linalg.eigh(a))
+
+    def abstract(self, a: Any) -> Any:
+        return Aval(a.shape[:-1], a.dtype, a.device), Aval(a.shape, a.dtype, a.device)
+
+    def _gaps(self, w: Value) -> Value:
+        """1 / (w_j - w_i), 0 where equal."""
+        gap = subtract(expand_dims(w, -2), expand_dims(w, -1))
+        same = equal(gap, 0)
+        return where(same, 0, divide(1, where(same, 1, gap)))
+
+    def vjp_all(self, needed: tuple[bool, ...], cotangent: Any, output: Any, a: Value) -> list[Value]:
+        w, v = output
+        gw, gv = cotangent
+        vt = matrix_transpose(v)
+        inner = zeros_like(v) if gv is None else multiply(self._gaps(w), matmul(vt, gv))
+        if gw is not None:
+            inner = add(inner, multiply(expand_dims(gw, -1), eye(w.shape[-1], dtype=w.dtype)))
+        found = matmul(matmul(v, inner), vt)
+        return [multiply(add(found, matrix_transpose(found)), 0.5)]
+
+    def jvp_all(self, tangents: list[Value], output: Any, a: Value) -> Any:
+        w, v = output
+        inner = matmul(matmul(matrix_transpose(v), tangents[0]), v)
+        return diagonal(inner), matmul(v, multiply(self._gaps(w), inner))
+
+
+def _symmetric(x: Value) -> Value:
+    return multiply(add(x, matrix_transpose(x)), 0.5)
+
+
+def solve(a: Any, b: Any, /) -> Any:
+    """x with a x = b, for a (..., n, n) and b (..., n, k) or a vector (n,). Raises SingularMatrixError."""
+    _square("solve", a)
+    shape = shape_of(b)
+    vector = len(shape) == 1
+    if not shape or shape[-1 if vector else -2] != a.shape[-1]:
+        raise ShapeError(requires("solve", "(..., n, n) and (..., n, k) or (n,)", f"{a.shape} and {shape}"))
+    matrix = reshape(b, (-1, 1)) if vector else b
+    lead = np.broadcast_shapes(a.shape[:-2], matrix.shape[:-2])
+    found = Solve().bind(broadcast_to(a, (*lead, *a.shape[-2:])), broadcast_to(matrix, (*lead, *matrix.shape[-2:])))
+    return reshape(found, found.shape[:-1]) if vector else found
+
+
+def solve_triangular(a: Any, b: Any, /, *, lower: bool = True) -> Any:
+    """x with T x = b, where T is the lower (or upper) triangle of a; the other triangle is not read."""
+    return solve(tril(a) if lower else triu(a), b)
+
+
+def inv(x: Any, /) -> Any:
+    """The inverse of square matrices. Raises SingularMatrixError."""
+    _square("inv", x)
+    return solve(x, broadcast_to(eye(x.shape[-1], dtype=x.dtype), x.shape))
+
+
+def cholesky(x: Any, /, *, upper: bool = False) -> Any:
+    """The lower (or upper) Cholesky factor of the symmetric part of x. Raises SingularMatrixError."""
+    _square("cholesky", x)
+    found = Cholesky().bind(_symmetric(x))
+    return matrix_transpose(found) if upper else found
+
+
+def slogdet(x: Any, /) -> Any:
+    """(sign, log |det|); the derivative needs an invertible matrix."""
+    _square("slogdet", x)
+    return SlogDet().bind(x)
+
+
+def det(x: Any, /) -> Any:
+    """The determinant.
+
+    Up to 8 x 8 without a division (Bird 2011, "A simple division-free algorithm for computing determinants"): derivatives
+    of every order are exact for singular matrices, too. Larger ones go by `slogdet` and need to be invertible.
+    """
+    _square("det", x)
+    n = x.shape[-1]
+    if n == 0:
+        return np.ones(x.shape[:-2], x.dtype)
+    if n > 8:
+        from .exponential import exp
+
+        sign, log_size = slogdet(x)
+        return multiply(sign, exp(log_size))
+    f = x
+    for _ in range(n - 1):
+        trailing = subtract(sum_(diagonal(f), axis=-1, keepdims=True), _running(diagonal(f)))
+        upper = subtract(triu(f, k=1), multiply(expand_dims(trailing, -1), eye(n, dtype=x.dtype)))
+        f = matmul(upper, x)
+    from .indexing import getitem
+
+    corner = getitem(f, (Ellipsis, 0, 0))
+    return corner if n % 2 else negative(corner)
+
+
+def _running(x: Value) -> Value:
+    from .reductions import cumulative_sum
+
+    return cumulative_sum(x, axis=-1)
+
+
+def eigh(x: Any, /) -> Any:
+    """(eigenvalues, eigenvectors) of the symmetric part of x, ascending; vectors are columns."""
+    _square("eigh", x)
+    return Eigh().bind(_symmetric(x))
+
+
+def eigvalsh(x: Any, /) -> Any:
+    """The eigenvalues of the symmetric part of x, ascending."""
+    return eigh(x)[0]
+
+
+def diagonal(x: Any, /, *, offset: int = 0) -> Any:
+    """The diagonal of the last two axes, `offset` above the main one."""
+    from .indexing import getitem
+
+    if len(shape_of(x)) < 2:
+        raise ShapeError(requires("diagonal", "at least two axes", f"shape {shape_of(x)}"))
+    rows, columns = x.shape[-2:]
+    start_row, start_column = (-offset, 0) if offset < 0 else (0, offset)
+    n = max(0, min(rows - start_row, columns - start_column))
+    return getitem(x, (Ellipsis, np.arange(start_row, start_row + n), np.arange(start_column, start_column + n)))
+
+
+def trace(x: Any, /, *, offset: int = 0) -> Any:
+    """The sum of the diagonal of the last two axes."""
+    return sum_(diagonal(x, offset=offset), axis=-1)
+
+
+def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
+    """A norm of the matrices in the last two axes: "fro", "nuc", 1, -1, 2, -2, inf, -inf."""
+    if len(shape_of(x)) < 2:
+        raise ShapeError(requires("matrix_norm", "at least two axes", f"shape {shape_of(x)}"))
+    if ord == "fro":
+        return vector_norm(x, axis=(-2, -1), keepdims=keepdims)
+    if ord in (1, -1, math.inf, -math.inf):
+        sums = sum_(abs_(x), axis=-2 if ord in (1, -1) else -1)
+        found = (max_ if ord > 0 else min_)(sums, axis=-1)
+    elif ord in ("nuc", 2, -2):
+        singular = _singular_values(x)
+        found = sum_(singular, axis=-1) if ord == "nuc" else (max_ if ord > 0 else min_)(singular, axis=-1)
+    else:
+        raise OptionError(requires("matrix_norm", "ord 'fro', 'nuc', 1, -1, 2, -2, inf or -inf", repr(ord)))
+    return expand_dims(found, (-2, -1)) if keepdims else found
+
+
+def _singular_values(x: Value) -> Value:
+    wide = x.shape[-2] < x.shape[-1]
+    gram = matmul(x, matrix_transpose(x)) if wide else matmul(matrix_transpose(x), x)
+    return sqrt_or_zero(eigvalsh(gram))
+
+
+__all__ = [
+    "SingularMatrixError",
+    "cholesky",
+    "det",
+    "diagonal",
+    "eigh",
+    "eigvalsh",
+    "inv",
+    "matmul",
+    "matrix_norm",
+    "matrix_power",
+    "matrix_transpose",
+    "outer",
+    "slogdet",
+    "solve",
+    "solve_triangular",
+    "tensordot",
+    "trace",
+    "vecdot",
+    "vector_norm",
+]

@@ -1,0 +1,357 @@
+"""Sums, products, extremes and statistics over axes."""
+
+from __future__ import annotations
+
+import builtins
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..core.primitive import Aval, Primitive
+from ..core.trace import Value
+from ..errors import OptionError, ShapeError, requires
+from .arithmetic import abs as abs_
+from .arithmetic import add, astype, divide, equal, isfinite, multiply, sqrt_or_zero, square, subtract, where
+from .elementwise import shape_of
+from .exponential import exp, log
+from .shape import Rearrangement, broadcast_to, normal_axes, normal_axis, reshape
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Reduction(Primitive):
+    """Axes become one number each."""
+
+    axes: tuple[int, ...]
+    keepdims: bool
+
+    def shape(self, x: Any) -> tuple[int, ...]:
+        kept = [1 if a in self.axes else n for a, n in enumerate(x.shape) if self.keepdims or a not in self.axes]
+        return tuple(kept)
+
+    def abstract(self, x: Any) -> Aval:
+        sample = self.forward(np.ones((1,) * len(x.shape), x.dtype))
+        return Aval(self.shape(x), sample.dtype, x.device)
+
+    def batch(self, batched: tuple[bool, ...], x: Value) -> Value:
+        return type(self)(tuple([a + 1 for a in self.axes]), self.keepdims).bind(x)
+
+    def expand(self, y: Value, x: Value) -> Value:
+        """A reduced value with its axes back, of size 1."""
+        return y if self.keepdims else reshape(y, tuple([1 if a in self.axes else n for a, n in enumerate(x.shape)]))
+
+
+class Sum(Reduction, Rearrangement):
+    uses_inputs = False
+
+    def forward(self, x: Any) -> Any:
+        return np.sum(x, axis=self.axes, keepdims=self.keepdims)
+
+    def vjp(self, i: int, cotangent: Value, output: Value, x: Value) -> Value:
+        return broadcast_to(self.expand(cotangent, x), x.shape)
+
+
+class Extreme(Reduction):
+    """The derivative goes to the elements that are the extreme, in equal shares."""
+
+    def shares(self, output: Value, x: Value) -> Value:
+        hit = astype(equal(x, self.expand(output, x)), x.dtype)
+        return divide(hit, sum(hit, axis=self.axes, keepdims=True))
+
+    def vjp(self, i: int, cotangent: Value, output: Value, x: Value) -> Value:
+        return multiply(self.expand(cotangent, x), self.shares(output, x))
+
+    def jvp(self, i: int, tangent: Value, output: Value, x: Value) -> Value:
+        return sum(multiply(tangent, self.shares(output, x)), axis=self.axes, keepdims=self.keepdims)
+
+    def abstract(self, x: Any) -> Aval:
+        if builtins.any(x.shape[a] == 0 for a in self.axes):
+            raise ShapeError(requires(self.name, "axes with at least one element", f"shape {x.shape}, axes {self.axes}"))
+        return super().abstract(x)
+
+
+class Max(Extreme):
+    def forward(self, x: Any) -> Any:
+        return np.max(x, axis=self.axes, keepdims=self.keepdims)
+
+
+class Min(Extreme):
+    def forward(self, x: Any) -> Any:
+        return np.min(x, axis=self.axes, keepdims=self.keepdims)
+
+
+class Any_(Reduction):
+    name = "any"
+    differentiable = False
+
+    def forward(self, x: Any) -> Any:
+        return np.any(x, axis=self.axes, keepdims=self.keepdims)
+
+
+class All(Reduction):
+    differentiable = False
+
+    def forward(self, x: Any) -> Any:
+        return np.all(x, axis=self.axes, keepdims=self.keepdims)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ArgExtreme(Primitive):
+    """The first place of the extreme along an axis."""
+
+    differentiable = False
+    axis: int
+
+    def abstract(self, x: Any) -> Aval:
+        if x.shape[self.axis] == 0:
+            raise ShapeError(requires(self.name, "an axis with at least one element", f"shape {x.shape}, axis {self.axis}"))
+        return Aval(x.shape[: self.axis] + x.shape[self.axis + 1 :], np.dtype(np.intp), x.device)
+
+    def batch(self, batched: tuple[bool, ...], x: Value) -> Value:
+        return type(self)(self.axis + 1).bind(x)
+
+
+class ArgMax(ArgExtreme):
+    name = "argmax"
+
+    def forward(self, x: Any) -> Any:
+        return np.argmax(x, axis=self.axis)
+
+
+class ArgMin(ArgExtreme):
+    name = "argmin"
+
+    def forward(self, x: Any) -> Any:
+        return np.argmin(x, axis=self.axis)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ArgSort(Primitive):
+    """The stable order of the elements along an axis."""
+
+    name = "argsort"
+    differentiable = False
+    axis: int
+
+    def forward(self, x: Any) -> Any:
+        return np.argsort(x, axis=self.axis, kind="stable")
+
+    def abstract(self, x: Any) -> Aval:
+        return Aval(x.shape, np.dtype(np.intp), x.device)
+
+    def batch(self, batched: tuple[bool, ...], x: Value) -> Value:
+        return ArgSort(self.axis + 1).bind(x)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CumulativeSum(Rearrangement):
+    """Running sums along an axis, from the front or from the back."""
+
+    axis: int
+    backward: bool
+
+    def forward(self, x: Any) -> Any:
+        return np.flip(np.cumsum(np.flip(x, self.axis), axis=self.axis), self.axis) if self.backward else np.cumsum(x, self.axis)
+
+    def abstract(self, x: Any) -> Aval:
+        return Aval(x.shape, np.cumsum(np.ones(1, x.dtype)).dtype, x.device)
+
+    def vjp(self, i: int, cotangent: Value, output: Value, x: Value) -> Value:
+        return CumulativeSum(self.axis, not self.backward).bind(cotangent)
+
+    def batch(self, batched: tuple[bool, ...], x: Value) -> Value:
+        return CumulativeSum(self.axis + 1, self.backward).bind(x)
+
+
+def _reduce(primitive: Any, name: str, x: Value, axis: Any, keepdims: bool) -> Value:
+    if not hasattr(x, "shape"):
+        x = np.asarray(x)
+    return primitive(normal_axes(name, axis, len(x.shape)), bool(keepdims)).bind(x)
+
+
+def sum(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
+    """The sum over an axis, several, or all."""
+    return _reduce(Sum, "sum", x, axis, keepdims)
+
+
+def max(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
+    """The largest element; ties share the derivative equally."""
+    return _reduce(Max, "max", x, axis, keepdims)
+
+
+def min(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
+    """The smallest element; ties share the derivative equally."""
+    return _reduce(Min, "min", x, axis, keepdims)
+
+
+def any(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
+    """Whether some element is true."""
+    return _reduce(Any_, "any", x, axis, keepdims)
+
+
+def all(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
+    """Whether every element is true."""
+    return _reduce(All, "all", x, axis, keepdims)
+
+
+def _count(x: Value, axis: Any, name: str) -> int:
+    shape = shape_of(x)
+    return math.prod([shape[a] for a in normal_axes(name, axis, len(shape))])
+
+
+def mean(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
+    """The arithmetic mean over an axis, several, or all."""
+    return divide(sum(x, axis=axis, keepdims=keepdims), _count(x, axis, "mean"))
+
+
+def var(x: Any, /, *, axis: Any = None, correction: float = 0, keepdims: bool = False) -> Any:
+    """The variance, sum((x - mean)^2) / (n - correction)."""
+    deviation = subtract(x, mean(x, axis=axis, keepdims=True))
+    return divide(sum(square(deviation), axis=axis, keepdims=keepdims), _count(x, axis, "var") - correction)
+
+
+def std(x: Any, /, *, axis: Any = None, correction: float = 0, keepdims: bool = False) -> Any:
+    """The standard deviation; where it is 0 its derivatives are 0."""
+    return sqrt_or_zero(var(x, axis=axis, correction=correction, keepdims=keepdims))
+
+
+def prod(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
+    """The product over an axis, several, or all.
+
+    A tree of multiplications, with no division: derivatives of every order are exact with any number of zeros in x.
+    """
+    from .indexing import slice_axis
+
+    shape = shape_of(x)
+    axes = normal_axes("prod", axis, len(shape))
+    reduced = tuple([1 if a in axes else n for a, n in enumerate(shape)])
+    for a in axes:
+        while (n := x.shape[a]) > 1:
+            half = n // 2
+            halves = multiply(slice_axis(x, a, 0, half), slice_axis(x, a, half, 2 * half))
+            x = halves if n == 2 * half else _joined(halves, slice_axis(x, a, 2 * half, n), a)
+        if n == 0:
+            x = broadcast_to(np.ones((), x.dtype), tuple([1 if b == a else m for b, m in enumerate(x.shape)]))
+    return reshape(x, reduced if keepdims else tuple([n for a, n in enumerate(shape) if a not in axes]))
+
+
+def _joined(x: Value, y: Value, axis: int) -> Value:
+    from .shape import concat
+
+    return concat([x, y], axis=axis)
+
+
+def logsumexp(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
+    """log(sum(exp(x))) without overflow; -inf where all elements are."""
+    from ..core.trace import Tracer
+
+    peak = max(x, axis=axis, keepdims=True)
+    if isinstance(peak, Tracer):
+        peak = _constant(peak)
+    peak = where(isfinite(peak), peak, 0)
+    total = log(sum(exp(subtract(x, peak)), axis=axis, keepdims=True))
+    result = add(total, peak)
+    return result if keepdims else reshape(result, shape_of(sum_shape(x, axis)))
+
+
+def sum_shape(x: Value, axis: Any) -> Aval:
+    shape = shape_of(x)
+    axes = normal_axes("logsumexp", axis, len(shape))
+    return Aval(tuple([n for a, n in enumerate(shape) if a not in axes]), x.dtype)
+
+
+class Constant(Primitive):
+    """The identity with no derivative: for shifts that cancel."""
+
+    name = "stop_gradient"
+    differentiable = False
+
+    def forward(self, x: Any) -> Any:
+        return x
+
+    def abstract(self, x: Any) -> Aval:
+        return x  # type: ignore[no-any-return]
+
+    def batch(self, batched: tuple[bool, ...], x: Value) -> Value:
+        return self.bind(x)
+
+
+def _constant(x: Value) -> Value:
+    return Constant().bind(x)
+
+
+def cumulative_sum(x: Any, /, *, axis: int | None = None, include_initial: bool = False) -> Any:
+    """Running sums along an axis (of a one-dimensional array if none is given); with a 0 in front on request."""
+    from .shape import concat
+
+    shape = shape_of(x)
+    if axis is None and len(shape) != 1:
+        raise ShapeError(requires("cumulative_sum", "an axis for an array that is not one-dimensional", f"shape {shape}"))
+    axis = normal_axis("cumulative_sum", axis or 0, len(shape))
+    running = CumulativeSum(axis, False).bind(x)
+    if not include_initial:
+        return running
+    first = np.zeros([1 if a == axis else n for a, n in enumerate(shape)], running.dtype)
+    return concat([first, running], axis=axis)
+
+
+def _arg(primitive: Any, name: str, x: Value, axis: int | None, keepdims: bool) -> Value:
+    if axis is None:
+        found = primitive(0).bind(reshape(x, (-1,)))
+        return reshape(found, (1,) * len(shape_of(x))) if keepdims else found
+    axis = normal_axis(name, axis, len(shape_of(x)))
+    found = primitive(axis).bind(x)
+    return reshape(found, (*x.shape[:axis], 1, *x.shape[axis + 1 :])) if keepdims else found
+
+
+def argmax(x: Any, /, *, axis: int | None = None, keepdims: bool = False) -> Any:
+    """The index of the first largest element, along an axis or in the flattened array."""
+    return _arg(ArgMax, "argmax", x, axis, keepdims)
+
+
+def argmin(x: Any, /, *, axis: int | None = None, keepdims: bool = False) -> Any:
+    """The index of the first smallest element, along an axis or in the flattened array."""
+    return _arg(ArgMin, "argmin", x, axis, keepdims)
+
+
+def argsort(x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
+    """The indices that sort x along an axis. Always stable."""
+    from .shape import flip
+
+    axis = normal_axis("argsort", axis, len(shape_of(x)))
+    if not descending:
+        return ArgSort(axis).bind(x)
+    # Stable in descending order: sort the reversed array, reverse, and count indices from the other end.
+    reversed_order = flip(ArgSort(axis).bind(flip(x, axis=axis)), axis=axis)
+    return subtract(x.shape[axis] - 1, reversed_order)
+
+
+def sort(x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
+    """x in order along an axis. Always stable; the derivative follows the elements."""
+    from .indexing import take_along_axis
+
+    return take_along_axis(x, argsort(x, axis=axis, descending=descending), axis=axis)
+
+
+def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: float = 2) -> Any:
+    """(sum |x|^ord)^(1/ord) over an axis, several, or all; ord may be inf, -inf or 0. At 0 its derivatives are 0."""
+    if ord == 2:
+        return sqrt_or_zero(sum(square(x), axis=axis, keepdims=keepdims))
+    size = abs_(x)
+    if ord == math.inf:
+        return max(size, axis=axis, keepdims=keepdims)
+    if ord == -math.inf:
+        return min(size, axis=axis, keepdims=keepdims)
+    if ord == 1:
+        return sum(size, axis=axis, keepdims=keepdims)
+    if ord == 0:
+        return sum(astype(equal(x, 0), x.dtype) * -1 + 1, axis=axis, keepdims=keepdims)
+    if ord < 0:
+        raise OptionError(requires("vector_norm", "an ord of 0, at least 1, inf or -inf", ord))
+    from .arithmetic import greater, pow
+
+    positive = greater(size, 0)
+    total = sum(where(positive, pow(where(positive, size, 1), float(ord)), 0), axis=axis, keepdims=keepdims)
+    nonzero = greater(total, 0)
+    return where(nonzero, pow(where(nonzero, total, 1), 1 / ord), 0)

@@ -1,0 +1,100 @@
+"""Tracing into a Graph, naming its parts, and cutting it."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from ..core.graph import Graph, trace_graph
+from ..core.primitive import Primitive, abstractify
+from ..core.pytree import flatten, unflatten
+from ..core.tensor import public, to_value
+from ..core.trace import Value, context
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+def make_graph(f: Callable[..., Any]) -> Callable[..., Graph]:
+    """The function that traces `f` on symbolic arrays like its arguments and returns the `Graph`.
+
+    Values that `f` closes over become constants of the graph. Python control flow on traced values raises TraceError.
+
+    >>> import metagrad as mg
+    >>> print(mg.make_graph(lambda x: mg.sum(mg.exp(x)))(mg.zeros(3)))
+    inputs: a:float64[3]
+      [0] b:float64[3] = exp a
+      [0] c:float64[] = sum[axes=(0,), keepdims=False] b
+    outputs: c
+    """
+
+    def traced(*args: Any) -> Graph:
+        from .derivatives import as_outputs
+
+        leaves, structure = flatten(args)
+        avals = [abstractify(_array(leaf)) for leaf in leaves]
+        out_tree: Any = None
+
+        def flat(*inputs: Any) -> list[Value]:
+            nonlocal out_tree
+            values, out_tree = as_outputs("make_graph", f(*unflatten(structure, list(inputs))))
+            return values
+
+        graph = trace_graph(flat, avals)
+        graph.in_tree = structure
+        graph.out_tree = out_tree
+        return graph
+
+    return traced
+
+
+def _array(leaf: Any) -> Value:
+    import numpy as np
+
+    return np.asarray(leaf) if type(leaf) in (float, int, bool) else to_value(leaf)
+
+
+@contextmanager
+def named_scope(name: str) -> Iterator[None]:
+    """Equations traced inside carry the name: a layer, an inner step. So do the derivatives of them.
+
+    >>> import metagrad as mg
+    >>> def f(x):
+    ...     with mg.named_scope("layer"):
+    ...         return mg.tanh(x)
+    >>> mg.make_graph(f)(1.0).equations[0].scope
+    ('layer',)
+    """
+    before = context.scope
+    context.scope = (*before, name)
+    try:
+        yield
+    finally:
+        context.scope = before
+
+
+class StopGradient(Primitive):
+    """The identity, with no derivative."""
+
+    differentiable = False
+
+    def forward(self, x: Any) -> Any:
+        return x
+
+    def abstract(self, x: Any) -> Any:
+        return x
+
+    def batch(self, batched: tuple[bool, ...], x: Value) -> Value:
+        return self.bind(x)
+
+
+@public
+def stop_gradient(x: Any) -> Any:
+    """x, as a constant to every derivative.
+
+    >>> import metagrad as mg
+    >>> mg.grad(lambda x: x * mg.stop_gradient(x))(3.0)
+    Tensor(3., dtype=float64)
+    """
+    leaves, structure = flatten(x)
+    return unflatten(structure, [StopGradient().bind(leaf) for leaf in leaves])
