@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys as _sys
 
 from . import errors, linalg
+from .arrays import keep_freed_memory as _keep_freed_memory
 from .core import tensor as _tensor
 from .core.graph import Equation, Graph
 from .core.primitive import Aval, Primitive
@@ -36,6 +37,7 @@ from .transforms import (
 __version__ = "0.1.0"
 
 _tensor.operators = _sys.modules[__name__]
+_keep_freed_memory()
 
 __all__ = [  # noqa: PLE0604
     "Aval",

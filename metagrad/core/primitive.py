@@ -7,7 +7,8 @@ traced goes to the highest trace among the inputs, which comes back here one lev
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,19 +18,27 @@ from .tensor import boundary
 from .trace import Tracer, Value
 
 
-@dataclass(frozen=True, slots=True)
 class Aval:
     """An array of which only the shape, the dtype and the device are known."""
 
-    shape: tuple[int, ...]
-    dtype: Any
-    device: str = "cpu"
+    __slots__ = ("device", "dtype", "shape")
+
+    def __init__(self, shape: tuple[int, ...], dtype: Any, device: str = "cpu") -> None:
+        self.shape = shape
+        self.dtype = dtype
+        self.device = device
 
     @property
     def ndim(self) -> int:
         return len(self.shape)
 
-    def __str__(self) -> str:
+    def __eq__(self, other: object) -> bool:
+        return type(other) is Aval and (self.shape, self.dtype, self.device) == (other.shape, other.dtype, other.device)
+
+    def __hash__(self) -> int:
+        return hash((self.shape, self.dtype, self.device))
+
+    def __repr__(self) -> str:
         return f"{self.dtype}{list(self.shape)}"
 
 
@@ -74,6 +83,8 @@ class Primitive(metaclass=_Interned):
     """False: the derivative rules read only the shapes and dtypes of the inputs, so their memory may go."""
     uses_output: ClassVar[bool] = True
     """False: the derivative rules do not read the output."""
+    analytic: ClassVar[bool] = False
+    """Whether `forward` is also right on complex numbers, products not conjugated: then a complex step measures it."""
     joint: ClassVar[bool] = False
     """Whether the class overrides `vjp_all`; found out by itself."""
     linearize: Any = None
@@ -92,10 +103,12 @@ class Primitive(metaclass=_Interned):
 
     def bind(self, *inputs: Value) -> Any:
         """Run it on values."""
-        top = None
+        top, level = None, 0
         for x in inputs:
-            if isinstance(x, Tracer) and (top is None or x.trace.level > top.level):
-                top = x.trace
+            if isinstance(x, Tracer):
+                trace = x.trace
+                if trace.level > level:
+                    top, level = trace, trace.level
         if top is not None:
             return top.process(self, inputs)
         try:
@@ -124,7 +137,7 @@ class Primitive(metaclass=_Interned):
         """What `cotangent`, of the output, is for input `i`. None means zero."""
         raise self._missing("vjp")
 
-    def vjp_all(self, needed: tuple[bool, ...], cotangent: Any, output: Any, *inputs: Value) -> list[Value]:
+    def vjp_all(self, needed: Sequence[bool], cotangent: Any, output: Any, *inputs: Value) -> list[Value]:
         """The cotangents of all needed inputs at once, None for the others; override where they share work."""
         return [self.vjp(i, cotangent, output, *inputs) if need else None for i, need in enumerate(needed)]
 
@@ -174,7 +187,9 @@ def add_cotangents(a: Value, b: Value) -> Value:
 
 def abstractify(x: Value) -> Any:
     """The shape, dtype and device of a value; a Python scalar stays itself, because it is weakly typed."""
-    if type(x) in (Aval, float, int, bool):
+    kind = type(x)
+    if kind is np.ndarray:
+        return Aval(x.shape, x.dtype)
+    if kind is float or kind is int or kind is bool or kind is Aval:
         return x
-    device = "cpu" if isinstance(x, np.ndarray | np.generic) else str(x.device)
-    return Aval(tuple(x.shape), x.dtype, device)
+    return Aval(tuple(x.shape), x.dtype, "cpu" if isinstance(x, np.generic) else str(x.device))

@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from . import trace as tracing
-from .primitive import abstractify, add_cotangents, handed
+from .primitive import Aval, add_cotangents, handed
 from .trace import Trace, Tracer, Value, derivative_of, equation_of
 
 if TYPE_CHECKING:
@@ -28,9 +28,9 @@ class Node:
         self,
         serial: int,
         rule: Any,
-        inputs: tuple[Value, ...],
+        inputs: list[Value],
         output: Any,
-        parents: tuple[Node | None, ...],
+        parents: list[Node | None],
         origin: Any,
     ) -> None:
         self.serial = serial
@@ -73,7 +73,7 @@ class ReverseTrace(Trace):
 
     def source(self, value: Value) -> ReverseTracer:
         """A value to differentiate with respect to."""
-        return ReverseTracer(self, value, self.record(None, (), None, (), None))
+        return ReverseTracer(self, value, self.record(None, [], None, [], None))
 
     def lower(self, x: Value) -> tuple[Value, Node | None]:
         """The value one level down, and the node that made it, if this trace watched it."""
@@ -84,7 +84,7 @@ class ReverseTrace(Trace):
     def process(self, primitive: Primitive, inputs: tuple[Value, ...]) -> Any:
         if not self.alive:
             raise self.escaped(primitive)
-        values = []
+        values: list[Value] = []
         parents: list[Node | None] = []
         for x in inputs:
             if type(x) is ReverseTracer and x.trace is self:
@@ -101,15 +101,20 @@ class ReverseTrace(Trace):
         else:
             output, rule = primitive.linearize(*values)
         origin = equation_of(output) if tracing.graphs_running else None
-        saved = tuple(values) if rule.uses_inputs else tuple([abstractify(x) for x in values])
-        kept = output if rule.uses_output else tuple(map(abstractify, output)) if type(output) is tuple else None
-        node = self.record(rule, saved, kept, tuple(parents), origin)
+        saved = values if rule.uses_inputs else [shape_only(x) for x in values]
         if type(output) is tuple:
-            return tuple(
-                ReverseTracer(self, o, self.record(Pick(k), (), None, (node,), None)) if o.dtype.kind == "f" else o
-                for k, o in enumerate(output)
-            )
+            return self._several(rule, saved, output, parents, origin)
+        self.serial = serial = self.serial + 1
+        node = Node(serial, rule, saved, output if rule.uses_output else None, parents, origin)
         return ReverseTracer(self, output, node)
+
+    def _several(self, rule: Any, saved: Any, output: tuple[Value, ...], parents: Any, origin: Any) -> Any:
+        kept = output if rule.uses_output else tuple(map(shape_only, output))
+        node = self.record(rule, saved, kept, parents, origin)
+        return tuple(
+            ReverseTracer(self, o, self.record(Pick(k), [], None, [node], None)) if o.dtype.kind == "f" else o
+            for k, o in enumerate(output)
+        )
 
     def record(self, rule: Any, inputs: Any, output: Any, parents: Any, origin: Any) -> Node:
         self.serial += 1
@@ -150,28 +155,30 @@ def walk_back(nodes: list[Node], cotangents: dict[Node, Value]) -> None:
 
 
 def _step_back(node: Node, rule: Any, cotangent: Value, cotangents: dict[Node, Value]) -> None:
-    parents = node.parents
+    parents, output, inputs = node.parents, node.output, node.inputs
     if type(rule) is Pick:
-        (parent,) = parents
-        slots = cotangents.setdefault(parent, {})  # type: ignore[arg-type]
+        slots = cotangents.setdefault(parents[0], {})  # type: ignore[arg-type]
         slots[rule.k] = add_cotangents(slots.get(rule.k), cotangent)
         return
-    if type(node.output) is tuple:  # slots that nobody used are zero
-        cotangent = tuple([cotangent.get(k) for k in range(len(node.output))])
-    if rule.joint:
-        found = rule.vjp_all(tuple([p is not None for p in parents]), cotangent, node.output, *node.inputs)
-    else:
-        found = [
-            None if parent is None else rule.vjp(i, cotangent, node.output, *node.inputs)
-            for i, parent in enumerate(parents)
-        ]
-    for parent, given, x in zip(parents, found, node.inputs, strict=True):
-        if parent is None or given is None:
+    if type(output) is tuple:  # slots that nobody used are zero
+        cotangent = tuple([cotangent.get(k) for k in range(len(output))])
+    found = rule.vjp_all([p is not None for p in parents], cotangent, output, *inputs) if rule.joint else None
+    for i, parent in enumerate(parents):
+        if parent is None:
             continue
-        if given.dtype != x.dtype:
-            given = handed.astype(given, x.dtype)
+        given = rule.vjp(i, cotangent, output, *inputs) if found is None else found[i]
+        if given is None:
+            continue
+        dtype = inputs[i].dtype
+        if given.dtype is not dtype and given.dtype != dtype:
+            given = handed.astype(given, dtype)
         before = cotangents.get(parent)
         cotangents[parent] = given if before is None else handed.add(before, given)
+
+
+def shape_only(x: Value) -> Value:
+    """What a rule that reads no numbers needs of a value."""
+    return Aval(x.shape, x.dtype) if hasattr(x, "shape") else x
 
 
 def pull_back(outputs: list[tuple[Node | None, Value]], sources: list[Node]) -> list[Value]:

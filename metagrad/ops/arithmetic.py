@@ -15,6 +15,7 @@ from .elementwise import Elementwise, Predicate, UnaryByInput, shape_of
 
 
 class Add(Elementwise):
+    analytic = True
     uses_inputs = uses_output = False
     forward = np.add
 
@@ -23,6 +24,7 @@ class Add(Elementwise):
 
 
 class Subtract(Elementwise):
+    analytic = True
     uses_inputs = uses_output = False
     forward = np.subtract
 
@@ -31,6 +33,7 @@ class Subtract(Elementwise):
 
 
 class Negative(Elementwise):
+    analytic = True
     uses_inputs = uses_output = False
     forward = np.negative
 
@@ -39,6 +42,7 @@ class Negative(Elementwise):
 
 
 class Multiply(UnaryByInput):
+    analytic = True
     forward = np.multiply
 
     def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
@@ -46,6 +50,7 @@ class Multiply(UnaryByInput):
 
 
 class Divide(Elementwise):
+    analytic = True
     forward = np.divide
 
     def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
@@ -54,6 +59,7 @@ class Divide(Elementwise):
 
 
 class Square(UnaryByInput):
+    analytic = True
     forward = np.square
 
     def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
@@ -70,6 +76,7 @@ class Abs(UnaryByInput):
 
 
 class Sqrt(Elementwise):
+    analytic = True
     uses_inputs = False
     forward = np.sqrt
 
@@ -81,6 +88,7 @@ class Sqrt(Elementwise):
 class PowScalar(UnaryByInput):
     """x ** exponent for a Python number: a polynomial stays one, with no 0 * infinity at x = 0."""
 
+    analytic = True
     exponent: float
 
     def forward(self, x: Any) -> Any:
@@ -94,6 +102,7 @@ class PowScalar(UnaryByInput):
 class Pow(Elementwise):
     """x ** y; where x = 0 or y = 0 the derivatives are their limits."""
 
+    analytic = True
     forward = np.power
 
     def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
@@ -141,6 +150,7 @@ def _share(winner: Value, loser: Value, like: Value) -> Value:
 class Where(Elementwise):
     """x where the condition holds, else y. The branch not chosen gets exactly zero."""
 
+    analytic = True
     uses_output = False
 
     def forward(self, condition: Any, x: Any, y: Any) -> Any:

@@ -82,6 +82,7 @@ def _matrices(x: Any, how: _Operand) -> Any:
 class Contract(Primitive):
     """sum over the letters that are not in `out` of x[a] y[b]; each letter of an operand is in the other or in `out`."""
 
+    analytic = True
     uses_output = False
     a: str
     b: str
@@ -93,7 +94,9 @@ class Contract(Primitive):
         for letter, n in zip(self.b, y.shape, strict=True):
             if sizes.setdefault(letter, n) != n:
                 raise ValueError
-        product = np.matmul(_matrices(x, plan.x), _matrices(y, plan.y))
+        left, right = _matrices(x, plan.x), _matrices(y, plan.y)
+        # An inner size of 1 is an outer product: broadcasting beats a matrix product there.
+        product = (np.multiply if left.shape[-1] == 1 == right.shape[-2] else np.matmul)(left, right)
         if plan.order is None:
             return product.reshape([sizes[c] for c in self.out])
         natural = [""] * len(self.out)

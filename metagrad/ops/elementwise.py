@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -89,18 +90,21 @@ class Elementwise(Primitive):
         return Aval(shape, np.asarray(sample).dtype, device)
 
     def batch(self, batched: tuple[bool, ...], *inputs: Value) -> Value:
-        return self.bind(*align(batched, inputs))
+        return self.bind(*(inputs if len(inputs) == 1 else align(batched, inputs)))
 
 
-def align(batched: tuple[bool, ...], inputs: tuple[Value, ...]) -> list[Value]:
+def align(batched: tuple[bool, ...], inputs: tuple[Value, ...]) -> Sequence[Value]:
     """Batched inputs with axes of size 1 after the mapped one, so that broadcasting from the right keeps it in front."""
+    shapes = [shape_of(x) for x in inputs]
+    ranks = [len(shape) - b for shape, b in zip(shapes, batched, strict=True)]
+    rank = max(ranks)
+    if min(ranks) == rank:
+        return inputs
     from .shape import reshape
 
-    ranks = [len(shape_of(x)) - b for x, b in zip(inputs, batched, strict=True)]
-    rank = max(ranks)
     return [
-        reshape(x, (x.shape[0], *(1,) * (rank - r), *x.shape[1:])) if b and r < rank else x
-        for x, b, r in zip(inputs, batched, ranks, strict=True)
+        reshape(x, (shape[0], *(1,) * (rank - r), *shape[1:])) if b and r < rank else x
+        for x, shape, b, r in zip(inputs, shapes, batched, ranks, strict=True)
     ]
 
 

@@ -13,6 +13,7 @@ from .elementwise import Elementwise, UnaryByInput, UnaryByOutput
 
 
 class Exp(UnaryByOutput):
+    analytic = True
     forward = np.exp
 
     def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
@@ -20,6 +21,7 @@ class Exp(UnaryByOutput):
 
 
 class Expm1(UnaryByOutput):
+    analytic = True
     forward = np.expm1
 
     def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
@@ -27,6 +29,7 @@ class Expm1(UnaryByOutput):
 
 
 class Log(UnaryByInput):
+    analytic = True
     forward = np.log
 
     def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
@@ -34,6 +37,7 @@ class Log(UnaryByInput):
 
 
 class Log1p(UnaryByInput):
+    analytic = True
     forward = np.log1p
 
     def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
@@ -41,6 +45,7 @@ class Log1p(UnaryByInput):
 
 
 class Log2(UnaryByInput):
+    analytic = True
     forward = np.log2
 
     def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
@@ -48,6 +53,7 @@ class Log2(UnaryByInput):
 
 
 class Log10(UnaryByInput):
+    analytic = True
     forward = np.log10
 
     def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
@@ -55,6 +61,7 @@ class Log10(UnaryByInput):
 
 
 class Sin(UnaryByInput):
+    analytic = True
     forward = np.sin
 
     def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
@@ -62,6 +69,7 @@ class Sin(UnaryByInput):
 
 
 class Cos(UnaryByInput):
+    analytic = True
     forward = np.cos
 
     def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
@@ -69,6 +77,7 @@ class Cos(UnaryByInput):
 
 
 class Tan(UnaryByOutput):
+    analytic = True
     forward = np.tan
 
     def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
@@ -76,6 +85,7 @@ class Tan(UnaryByOutput):
 
 
 class Asin(UnaryByInput):
+    analytic = True
     forward = np.arcsin
 
     def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
@@ -83,6 +93,7 @@ class Asin(UnaryByInput):
 
 
 class Acos(UnaryByInput):
+    analytic = True
     forward = np.arccos
 
     def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
@@ -90,6 +101,7 @@ class Acos(UnaryByInput):
 
 
 class Atan(UnaryByInput):
+    analytic = True
     forward = np.arctan
 
     def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
@@ -97,6 +109,7 @@ class Atan(UnaryByInput):
 
 
 class Sinh(UnaryByInput):
+    analytic = True
     forward = np.sinh
 
     def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
@@ -104,6 +117,7 @@ class Sinh(UnaryByInput):
 
 
 class Cosh(UnaryByInput):
+    analytic = True
     forward = np.cosh
 
     def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
@@ -111,6 +125,7 @@ class Cosh(UnaryByInput):
 
 
 class Tanh(UnaryByOutput):
+    analytic = True
     forward = np.tanh
 
     def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
@@ -118,6 +133,7 @@ class Tanh(UnaryByOutput):
 
 
 class Asinh(UnaryByInput):
+    analytic = True
     forward = np.arcsinh
 
     def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
@@ -125,6 +141,7 @@ class Asinh(UnaryByInput):
 
 
 class Acosh(UnaryByInput):
+    analytic = True
     forward = np.arccosh
 
     def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
@@ -132,6 +149,7 @@ class Acosh(UnaryByInput):
 
 
 class Atanh(UnaryByInput):
+    analytic = True
     forward = np.arctanh
 
     def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,8 @@ class MatrixFunction(Primitive):
 
 class Solve(MatrixFunction):
     """A^-1 B for A (..., n, n) and B (..., n, k), with equal leading axes."""
+
+    analytic = True
 
     def forward(self, a: Any, b: Any) -> Any:
         try:
@@ -109,7 +112,7 @@ class SlogDet(MatrixFunction):
         out = Aval(a.shape[:-2], a.dtype, a.device)
         return out, out
 
-    def vjp_all(self, needed: tuple[bool, ...], cotangent: Any, output: Any, a: Value) -> list[Value]:
+    def vjp_all(self, needed: Sequence[bool], cotangent: Any, output: Any, a: Value) -> list[Value]:
         g = cotangent[1]
         return [None if g is None else multiply(expand_dims(g, (-2, -1)), matrix_transpose(inv(a)))]
 
@@ -137,7 +140,7 @@ class Eigh(MatrixFunction):
         same = equal(gap, 0)
         return where(same, 0, divide(1, where(same, 1, gap)))
 
-    def vjp_all(self, needed: tuple[bool, ...], cotangent: Any, output: Any, a: Value) -> list[Value]:
+    def vjp_all(self, needed: Sequence[bool], cotangent: Any, output: Any, a: Value) -> list[Value]:
         w, v = output
         gw, gv = cotangent
         vt = matrix_transpose(v)

@@ -46,7 +46,15 @@ class Sum(Reduction, Rearrangement):
     uses_inputs = False
 
     def forward(self, x: Any) -> Any:
-        return np.sum(x, axis=self.axes, keepdims=self.keepdims)
+        axes = self.axes
+        # A product with ones: BLAS adds up rows several times faster than a reduction over any axis but the last.
+        if axes and x.size > 256 and x.dtype.kind == "f" and x.flags.c_contiguous:
+            first, last = axes[0], axes[-1]
+            if last + 1 < x.ndim and last - first + 1 == len(axes):
+                n = math.prod(x.shape[first : last + 1])
+                rows = x.reshape(*x.shape[:first], n, math.prod(x.shape[last + 1 :]))
+                return np.matmul(np.ones(n, x.dtype), rows).reshape(self.shape(x))
+        return np.add.reduce(x, axis=axes, keepdims=self.keepdims)
 
     def vjp(self, i: int, cotangent: Value, output: Value, x: Value) -> Value:
         return broadcast_to(self.expand(cotangent, x), x.shape)

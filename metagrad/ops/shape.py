@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from operator import index as as_index
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,7 @@ def normal_axes(name: str, axis: Any, rank: int) -> tuple[int, ...]:
 class Linear(Primitive):
     """A primitive that is linear in its first input; the others are indices. Its JVP is itself."""
 
+    analytic = True
     uses_output = False
 
     def jvp(self, i: int, tangent: Value, output: Value, *inputs: Value) -> Value:
@@ -92,7 +94,16 @@ class BroadcastTo(Rearrangement):
     shape: tuple[int, ...]
 
     def forward(self, x: Any) -> Any:
-        return np.broadcast_to(x, self.shape)
+        lead = len(self.shape) - x.ndim
+        if type(x) is not np.ndarray or not x.flags.c_contiguous or lead < 0:
+            return np.broadcast_to(x, self.shape)
+        # np.broadcast_to, without its 4 us of checks that `abstract` repeats where they fail.
+        strides = [0] * lead
+        for n, wanted, stride in zip(x.shape, self.shape[lead:], x.strides, strict=True):
+            if n != wanted and n != 1:
+                raise ValueError
+            strides.append(stride if n == wanted else 0)
+        return np.ndarray(self.shape, x.dtype, x, 0, strides)
 
     def abstract(self, x: Any) -> Aval:
         lead = len(self.shape) - len(x.shape)
@@ -112,6 +123,7 @@ class BroadcastTo(Rearrangement):
 class Concat(Primitive):
     """Several arrays, one after the other along an axis."""
 
+    analytic = True
     uses_inputs = uses_output = False
     axis: int
 
@@ -130,7 +142,7 @@ class Concat(Primitive):
         dtype = np.result_type(*[x.dtype for x in inputs])
         return Aval((*first.shape[:axis], total, *first.shape[axis + 1 :]), dtype, common_device("concat", inputs))
 
-    def vjp_all(self, needed: tuple[bool, ...], cotangent: Value, output: Value, *inputs: Value) -> list[Value]:
+    def vjp_all(self, needed: Sequence[bool], cotangent: Value, output: Value, *inputs: Value) -> list[Value]:
         from .indexing import slice_axis
 
         found, start = [], 0
