@@ -24,85 +24,81 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 class _Operand(NamedTuple):
-    """How an operand becomes a stack of matrices: its axes in order, how many are batch and row axes, and whether the
-    matrices come out transposed."""
+    """How an operand becomes a stack of matrices: None where nothing is to be done."""
 
     order: tuple[int, ...] | None
-    batch: int
-    rows: int
+    shape: tuple[int, ...] | None
     swap: bool
 
 
 class _Plan(NamedTuple):
+    """How a contraction of two shapes becomes one matrix product."""
+
     x: _Operand
     y: _Operand
-    batch: int
-    x_free: int
+    product: Any
+    shape: tuple[int, ...] | None
     order: tuple[int, ...] | None
 
 
-def _operand(letters: str, batch: str, first: str, second: str) -> _Operand:
+def _operand(letters: str, shape: tuple[int, ...], batch: str, first: str, second: str) -> _Operand:
     """Matrices first x second; stored the other way round where that is how the axes lie."""
     swap = bool(first and second) and letters.index(second[0]) < letters.index(first[0])
-    wanted = batch + (second + first if swap else first + second)
-    order = tuple(letters.index(c) for c in wanted)
-    return _Operand(
-        None if order == tuple(range(len(order))) else order, len(batch), len(second if swap else first), swap
-    )
+    rows, columns = (second, first) if swap else (first, second)
+    order = tuple(letters.index(c) for c in batch + rows + columns)
+    size = dict(zip(letters, shape, strict=True))
+    wanted = (*(size[c] for c in batch), math.prod(size[c] for c in rows), math.prod(size[c] for c in columns))
+    as_is = len(rows) == len(columns) == 1
+    return _Operand(None if order == tuple(range(len(order))) else order, None if as_is else wanted, swap)
 
 
-@functools.cache
-def _plan(a: str, b: str, out: str) -> _Plan:
+@functools.lru_cache(8192)
+def _plan(a: str, b: str, out: str, x_shape: tuple[int, ...], y_shape: tuple[int, ...]) -> _Plan:
     batch = "".join(c for c in out if c in a and c in b)
     inner = "".join(c for c in a if c in b and c not in out)
     x_free = "".join(c for c in out if c in a and c not in b)
     y_free = "".join(c for c in out if c in b and c not in a)
     natural = batch + x_free + y_free
+    size: dict[str, int] = {}
+    for c, n in zip(a + b, x_shape + y_shape, strict=True):
+        if size.setdefault(c, n) != n:
+            raise ValueError
     order = tuple(natural.index(c) for c in out)
+    # An inner size of 1 is an outer product: broadcasting beats a matrix product there.
+    product = np.multiply if math.prod(size[c] for c in inner) == 1 else np.matmul
     return _Plan(
-        _operand(a, batch, x_free, inner),
-        _operand(b, batch, inner, y_free),
-        len(batch),
-        len(x_free),
+        _operand(a, x_shape, batch, x_free, inner),
+        _operand(b, y_shape, batch, inner, y_free),
+        product,
+        None if len(x_free) == len(y_free) == 1 else tuple(size[c] for c in natural),
         None if order == tuple(range(len(order))) else order,
     )
 
 
 def _matrices(x: Any, how: _Operand) -> Any:
-    if how.order is not None:
-        x = x.transpose(how.order)
-    shape = x.shape
-    k, rows = how.batch, how.rows
-    if len(shape) != k + 2 or rows != 1:
-        x = x.reshape(*shape[:k], math.prod(shape[k : k + rows]), math.prod(shape[k + rows :]))
-    return x.swapaxes(-1, -2) if how.swap else x
+    order, shape, swap = how
+    if order is not None:
+        x = x.transpose(order)
+    if shape is not None:
+        x = x.reshape(shape)
+    return x.swapaxes(-1, -2) if swap else x
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Contract(Primitive):
     """sum over the letters that are not in `out` of x[a] y[b]; each letter of an operand is in the other or in `out`."""
 
-    analytic = True
     uses_output = False
     a: str
     b: str
     out: str
 
     def forward(self, x: Any, y: Any) -> Any:
-        plan = _plan(self.a, self.b, self.out)
-        sizes = dict(zip(self.a, x.shape, strict=True))
-        for letter, n in zip(self.b, y.shape, strict=True):
-            if sizes.setdefault(letter, n) != n:
-                raise ValueError
-        left, right = _matrices(x, plan.x), _matrices(y, plan.y)
-        # An inner size of 1 is an outer product: broadcasting beats a matrix product there.
-        product = (np.multiply if left.shape[-1] == 1 == right.shape[-2] else np.matmul)(left, right)
-        if plan.order is None:
-            return product.reshape([sizes[c] for c in self.out])
-        natural = [""] * len(self.out)
-        for letter, k in zip(self.out, plan.order, strict=True):
-            natural[k] = letter
-        return product.reshape([sizes[c] for c in natural]).transpose(plan.order)
+        how_x, how_y, product, shape, order = _plan(self.a, self.b, self.out, x.shape, y.shape)
+        output = product(_matrices(x, how_x), _matrices(y, how_y))
+        if shape is not None:
+            output = output.reshape(shape)
+        return output if order is None else output.transpose(order)
 
     def abstract(self, x: Any, y: Any) -> Aval:
         sizes: dict[str, int] = {}

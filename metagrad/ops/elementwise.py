@@ -69,7 +69,7 @@ class Elementwise(Primitive):
 
     def vjp(self, i: int, cotangent: Value, output: Value, *inputs: Value) -> Value:
         product = self.times(i, cotangent, output, *inputs)
-        return None if product is None else unbroadcast(product, inputs[i])
+        return product if product is None or product.shape == inputs[i].shape else unbroadcast(product, inputs[i])
 
     def jvp(self, i: int, tangent: Value, output: Value, *inputs: Value) -> Value:
         return self.times(i, tangent, output, *inputs)
