@@ -12,6 +12,8 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ..errors import ShapeError, requires
 from .primitive import Aval, Primitive, abstractify
 from .pytree import flatten, unflatten
@@ -88,7 +90,7 @@ class Equation:
     def __repr__(self) -> str:
         left = ", ".join(map(repr, self.outputs))
         right = ", ".join(x.name if isinstance(x, Var) else repr(x) for x in self.inputs)
-        return f"{left} = {self.primitive!r} {right}"
+        return f"{left} = {Primitive.__repr__(self.primitive)} {right}"
 
 
 class GraphTracer(Tracer):
@@ -168,12 +170,12 @@ def _user_line() -> Source | None:
     return None
 
 
-def trace_graph(function: Any, avals: list[Aval]) -> Graph:
-    """Trace a function of flat values that returns a list of values."""
+def trace_graph(function: Any, avals: list[Any]) -> Graph:
+    """Trace a function of flat values that returns a list of values. Python scalars among them are not inputs."""
     trace = GraphTrace()
-    inputs = [trace.source(aval) for aval in avals]
+    inputs = [trace.source(aval) if type(aval) is Aval else aval for aval in avals]
     with graph_running(), trace.running():
-        return trace.close(inputs, list(function(*inputs)))
+        return trace.close([x for x in inputs if isinstance(x, GraphTracer)], list(function(*inputs)))
 
 
 class Graph:
@@ -229,12 +231,12 @@ class Graph:
         leaves, tree = flatten(args)
         if tree != self.in_tree:
             raise ShapeError(requires("graph", f"arguments of structure {self.in_tree}", tree))
-        values = [to_value(leaf) for leaf in leaves]
+        values = [np.asarray(x) if type(x) in (float, int, bool) else to_value(x) for x in leaves]
         for var, value in zip(self.inputs, values, strict=True):
-            shape = getattr(value, "shape", ())
-            if shape != var.shape:
-                raise ShapeError(requires("graph", f"an argument of shape {var.shape}", f"shape {shape}"))
-        return unflatten(self.out_tree, [to_public(x) for x in self.evaluate(values)])
+            if value.shape != var.shape:
+                raise ShapeError(requires("graph", f"an argument of shape {var.shape}", f"shape {value.shape}"))
+        with np.errstate(all="ignore"):
+            return unflatten(self.out_tree, [to_public(x) for x in self.evaluate(values)])
 
     def __str__(self) -> str:
         lines = [f"inputs: {', '.join(map(repr, self.inputs)) or 'none'}"]

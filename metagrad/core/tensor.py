@@ -52,7 +52,7 @@ def to_value(x: Any) -> Any:
     if isinstance(x, np.ndarray | np.generic):
         return own(x)
     if kind is complex:
-        raise DTypeError(requires("asarray", "real numbers or booleans", "a complex number"))
+        return own(np.asarray(x))
     if hasattr(x, "__cuda_array_interface__") and hasattr(x, "get"):
         return own(x)
     if hasattr(x, "__array__") and hasattr(x, "__dlpack__") and not isinstance(x, type):

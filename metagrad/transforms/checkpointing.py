@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 from ..core.forward import ForwardTrace, ForwardTracer
 from ..core.graph import Graph, trace_graph
 from ..core.primitive import Primitive, abstractify, handed
-from ..core.pytree import unflatten
+from ..core.pytree import flatten, unflatten
 from ..core.reverse import ReverseTrace, pull_back
 from ..core.tensor import to_public, to_value
 from .batching import run_batched
-from .graphs import make_graph
+from .trees import as_outputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,16 +136,19 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(f)
     def wrapped(*args: Any) -> Any:
-        graph = make_graph(f)(*args)
+        leaves, in_tree = flatten(args)
+        values = [to_value(x) for x in leaves]
+        out_tree: Any = None
+
+        def flat(*inputs: Any) -> list[Value]:
+            nonlocal out_tree
+            found, out_tree = as_outputs("checkpoint", f(*unflatten(in_tree, list(inputs))))
+            return found
+
+        graph = trace_graph(flat, [abstractify(v) if hasattr(v, "dtype") else v for v in values])
         lifted = Graph([var for var, _ in graph.constants] + graph.inputs, [], graph.equations, graph.outputs)
-        leaves = [value for _, value in graph.constants] + [to_value(x) for x in _leaves(args)]
-        outputs = Checkpoint(Run(lifted)).bind(*leaves)
-        return unflatten(graph.out_tree, [to_public(x) for x in outputs])
+        constants = [value for _, value in graph.constants]
+        outputs = Checkpoint(Run(lifted)).bind(*constants, *[v for v in values if hasattr(v, "dtype")])
+        return unflatten(out_tree, [to_public(x) for x in outputs])
 
     return wrapped
-
-
-def _leaves(args: Any) -> list[Any]:
-    from ..core.pytree import flatten
-
-    return flatten(args)[0]

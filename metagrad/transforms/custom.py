@@ -39,6 +39,7 @@ class Rule:
 class CustomVJP(Primitive):
     """A flat function, and the flat function that a reverse trace runs in its place."""
 
+    name = "custom_vjp"
     interned = False
     function: Any
     linearize: Any

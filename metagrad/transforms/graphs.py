@@ -5,11 +5,14 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..core.graph import Graph, trace_graph
 from ..core.primitive import Primitive, abstractify
 from ..core.pytree import flatten, unflatten
-from ..core.tensor import public, to_value
+from ..core.tensor import to_value
 from ..core.trace import Value, context
+from .trees import as_outputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,8 +32,6 @@ def make_graph(f: Callable[..., Any]) -> Callable[..., Graph]:
     """
 
     def traced(*args: Any) -> Graph:
-        from .derivatives import as_outputs
-
         leaves, structure = flatten(args)
         avals = [abstractify(_array(leaf)) for leaf in leaves]
         out_tree: Any = None
@@ -49,8 +50,6 @@ def make_graph(f: Callable[..., Any]) -> Callable[..., Graph]:
 
 
 def _array(leaf: Any) -> Value:
-    import numpy as np
-
     return np.asarray(leaf) if type(leaf) in (float, int, bool) else to_value(leaf)
 
 
@@ -88,13 +87,12 @@ class StopGradient(Primitive):
         return self.bind(x)
 
 
-@public
 def stop_gradient(x: Any) -> Any:
-    """x, as a constant to every derivative.
+    """x, an array or a tree of arrays, as a constant to every derivative.
 
     >>> import metagrad as mg
     >>> mg.grad(lambda x: x * mg.stop_gradient(x))(3.0)
     Tensor(3., dtype=float64)
     """
     leaves, structure = flatten(x)
-    return unflatten(structure, [StopGradient().bind(leaf) for leaf in leaves])
+    return unflatten(structure, [StopGradient()(leaf) for leaf in leaves])

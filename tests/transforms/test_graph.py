@@ -1,0 +1,114 @@
+"""make_graph: a computation as data that knows what made it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import metagrad as mg
+from metagrad.errors import ShapeError, TraceError
+
+
+def close(a, b):
+    np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=1e-12, atol=1e-12)
+
+
+def loss(p, x):
+    with mg.named_scope("hidden"):
+        h = mg.tanh(x @ p["w"])
+    return mg.mean(mg.square(h))
+
+
+P = {"w": np.linspace(-1, 1, 6).reshape(3, 2)}
+X = np.linspace(0, 1, 12).reshape(4, 3)
+
+
+def test_a_graph_gives_the_eager_result():
+    for f in (loss, mg.grad(loss), lambda p, x: mg.hvp(lambda q: loss(q, x), (p,), (p,))):
+        graph = mg.make_graph(f)(P, X)
+        other = {"w": P["w"] * 0.3 + 0.1}
+        found, expected = graph(other, X + 1), f(other, X + 1)
+        for a, b in zip(*(t.values() if isinstance(t, dict) else [t] for t in (found, expected)), strict=True):
+            close(a, b)
+
+
+def test_orders_count_how_often_a_derivative_was_taken():
+    def orders(f):
+        return {equation.order for equation in mg.make_graph(f)(0.3).equations}
+
+    def f(x):
+        return mg.sin(x) * x
+
+    assert orders(f) == {0}
+    assert orders(mg.grad(f)) == {0, 1}
+    assert orders(mg.grad(mg.grad(f))) == {0, 1, 2}
+    assert orders(mg.grad(mg.grad(mg.grad(f)))) == {0, 1, 2, 3}
+    assert orders(lambda x: mg.jvp(f, (x,), (1.0,))[1]) == {0, 1}
+    assert orders(lambda x: mg.jvp(mg.grad(f), (x,), (1.0,))[1]) == {0, 1, 2}
+    assert orders(mg.grad(lambda x: mg.jvp(f, (x,), (1.0,))[1])) == {0, 1, 2}
+
+
+def test_origins_lead_back_to_the_equation_that_was_differentiated():
+    graph = mg.make_graph(mg.grad(mg.grad(mg.sin)))(0.3)
+    (sin,) = [e for e in graph.equations if e.primitive.name == "sin" and e.order == 0]
+    (cos,) = [e for e in graph.equations if e.primitive.name == "cos" and e.order == 1]
+    assert cos.origin is sin
+    assert any(e.origin is cos for e in graph.equations)
+    for equation in graph.equations:
+        assert equation.order == (0 if equation.origin is None else equation.origin.order + 1)
+
+
+def test_sums_of_cotangents_belong_to_what_was_used_twice():
+    graph = mg.make_graph(mg.grad(lambda x: mg.sin(x) * mg.exp(mg.sin(x))))(0.3)
+    adds = [e for e in graph.equations if e.primitive.name == "add"]
+    assert adds
+    assert all(e.order == 1 for e in adds)
+
+
+def test_equations_know_their_line_and_their_scope():
+    graph = mg.make_graph(mg.grad(loss))(P, X)
+    tanh = next(e for e in graph.equations if e.primitive.name == "tanh")
+    assert tanh.scope == ("hidden",)
+    assert tanh.source.file == __file__
+    assert tanh.source.function == "loss"
+    derivatives = [e for e in graph.equations if e.origin is tanh]
+    assert derivatives
+    assert all(e.scope == ("hidden",) for e in derivatives)
+
+
+def test_what_is_closed_over_becomes_a_constant_that_keeps_its_gradient():
+    graph = mg.make_graph(lambda x: x * mg.asarray([1.0, 2.0]))(mg.ones(2))
+    assert len(graph.constants) == 1
+    close(mg.grad(lambda w: mg.make_graph(lambda x: x * w)(2.0)(5.0))(3.0), 5.0)
+
+
+def test_a_graph_can_be_transformed():
+    graph = mg.make_graph(lambda x: mg.sin(x) * x)(0.0)
+    close(mg.grad(mg.grad(graph))(0.4), 2 * np.cos(0.4) - 0.4 * np.sin(0.4))
+    close(mg.vmap(graph)(np.arange(3.0)), np.sin(np.arange(3.0)) * np.arange(3.0))
+    again = mg.make_graph(graph)(0.0)
+    assert [e.primitive for e in again.equations] == [e.primitive for e in graph.equations]
+
+
+def test_a_graph_prints_a_line_an_equation():
+    text = str(mg.make_graph(mg.grad(loss))(P, X))
+    assert "[0] " in text
+    assert "[1] " in text
+    assert "in hidden" in text
+    assert text.splitlines()[0].startswith("inputs: a:float64[3, 2]")
+
+
+def test_a_graph_refuses_other_arguments():
+    graph = mg.make_graph(mg.sin)(mg.ones(3))
+    with pytest.raises(ShapeError, match=r"argument of shape \(3,\) but got shape \(2,\)"):
+        graph(mg.ones(2))
+    with pytest.raises(ShapeError, match="arguments of structure"):
+        graph(mg.ones(3), mg.ones(3))
+
+
+def test_what_needs_values_is_refused_while_tracing():
+    for f in (lambda x: x if x > 0 else -x, lambda x: float(x), lambda x: np.asarray(x)):
+        with pytest.raises(TraceError, match="requires a concrete value"):
+            mg.make_graph(f)(1.0)
+    with pytest.raises(TraceError, match="boolean mask of known values"):
+        mg.make_graph(lambda x: x[x > 0])(mg.ones(3))
