@@ -168,11 +168,14 @@ class Primitive(metaclass=_Interned):
 
 
 class _Handed:
-    """The few operations that the engine itself needs; `metagrad.ops` hands them in."""
+    """The few operations that the engine and the base classes need; `metagrad.ops` hands them in."""
 
     add: Any
-    zeros_like: Any
     astype: Any
+    broadcast_to: Any
+    reshape: Any
+    sum: Any
+    zeros_like: Any
 
 
 handed = _Handed()

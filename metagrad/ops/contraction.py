@@ -14,11 +14,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core.primitive import Aval, Primitive
+from ..core.primitive import Aval, Primitive, add_cotangents
 from ..core.trace import Value
 from ..errors import OptionError, ShapeError, requires
+from .arithmetic import multiply
+from .creation import eye
 from .elementwise import common_device, shape_of
-from .shape import matrix_transpose, permute_dims, reshape
+from .reductions import sum as sum_
+from .shape import broadcast_to, matrix_transpose, permute_dims, reshape
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -130,10 +133,74 @@ def _batched(contract: Contract, batched: tuple[bool, ...]) -> Contract:
     return Contract(a, b, new + contract.out)
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class Affine(Primitive):
+    """A contraction plus an offset whose axes are those letters of `out` that `c` names, in the same order."""
+
+    analytic = True
+    uses_output = False
+    a: str
+    b: str
+    c: str
+    out: str
+
+    @functools.cached_property
+    def product(self) -> Contract:
+        return Contract(self.a, self.b, self.out)
+
+    def forward(self, x: Any, y: Any, offset: Any) -> Any:
+        product = self.product.forward(x, y)
+        sizes = iter(offset.shape)
+        spread = offset.reshape([next(sizes) if letter in self.c else 1 for letter in self.out])
+        if np.result_type(product, spread) != product.dtype:
+            return np.add(product, spread)
+        return np.add(product, spread, out=product)
+
+    def abstract(self, x: Any, y: Any, offset: Any) -> Aval:
+        product = self.product.abstract(x, y)
+        wanted = tuple(n for n, letter in zip(product.shape, self.out, strict=True) if letter in self.c)
+        if offset.shape != wanted:
+            raise ShapeError(requires("affine", f"an offset of shape {wanted}", f"shape {offset.shape}"))
+        return Aval(product.shape, np.result_type(product.dtype, offset.dtype), product.device)
+
+    def vjp(self, i: int, cotangent: Value, output: Value, x: Value, y: Value, offset: Value) -> Value:
+        if i < 2:
+            return self.product.vjp(i, cotangent, output, x, y)
+        return sum_(cotangent, axis=tuple([k for k, letter in enumerate(self.out) if letter not in self.c]))
+
+    def jvp_all(self, tangents: list[Value], output: Value, x: Value, y: Value, offset: Value) -> Value:
+        dx, dy, d = tangents
+        total = add_cotangents(None if dx is None else self.product.bind(dx, y), None)
+        if dy is not None:
+            total = add_cotangents(total, self.product.bind(x, dy))
+        if d is None:
+            return total
+        spread = reshape(d, [d.shape[self.c.index(c)] if c in self.c else 1 for c in self.out])
+        return broadcast_to(spread, output.shape) if total is None else add_cotangents(total, spread)
+
+    def batch(self, batched: tuple[bool, ...], x: Value, y: Value, offset: Value) -> Value:
+        if not (batched[0] or batched[1]):  # one product for all elements: nothing of it is mapped
+            product = self.product.bind(x, y)
+            spread = reshape(offset, (offset.shape[0], *(n if c in self.c else 1 for n, c in zip(product.shape, self.out))))
+            return add_cotangents(product, spread)
+        return _batched_affine(self, batched).bind(x, y, offset)
+
+
+@functools.cache
+def _batched_affine(affine: Affine, batched: tuple[bool, ...]) -> Affine:
+    new = next(c for c in _LETTERS if c not in affine.a and c not in affine.b)
+    a, b, c = (new * m + letters for m, letters in zip(batched, (affine.a, affine.b, affine.c), strict=True))
+    return Affine(a, b, c, new + affine.out)
+
+
+def affine(x: Value, w: Value, offset: Value) -> Value:
+    """x w + offset for x (..., k), w (k, m) and offset (m,): one pass over the product instead of two."""
+    lead = _LETTERS[: len(shape_of(x)) - 1]
+    return Affine(lead + "Z", "ZY", "Y", lead + "Y").bind(x, w, offset)
+
+
 def contract(x: Value, y: Value, a: str, b: str, out: str) -> Value:
     """Any product of two operands by letters; what only one of them has and `out` does not is summed first."""
-    from .reductions import sum as sum_
-
     for letters, other in ((a, b), (b, a)):
         lonely = [k for k, c in enumerate(letters) if c not in other and c not in out]
         if lonely:
@@ -200,9 +267,6 @@ def _matmul_letters(m: int, n: int, x_lead: tuple[int, ...], y_lead: tuple[int, 
 
 def vecdot(x: Any, y: Any, /, *, axis: int = -1) -> Any:
     """The sum over one axis of the product, with the other axes broadcast."""
-    from .arithmetic import multiply
-    from .reductions import sum as sum_
-
     _check_floor("vecdot", x, y)
     if shape_of(x)[axis] != shape_of(y)[axis]:
         raise ShapeError(requires("vecdot", f"equal sizes along axis {axis}", f"{x.shape} and {y.shape}"))
@@ -227,8 +291,6 @@ def tensordot(x: Any, y: Any, /, *, axes: Any = 2) -> Any:
 
 def outer(x: Any, y: Any, /) -> Any:
     """The products of all pairs of two vectors."""
-    from .arithmetic import multiply
-
     if len(shape_of(x)) != 1 or len(shape_of(y)) != 1:
         raise ShapeError(requires("outer", "two vectors", f"shapes {shape_of(x)} and {shape_of(y)}"))
     return multiply(reshape(x, (-1, 1)), reshape(y, (1, -1)))
@@ -293,8 +355,6 @@ def _unrepeated(term: str, x: Value) -> tuple[str, Value]:
 
 
 def _single(x: Value, term: str, output: str) -> Value:
-    from .reductions import sum as sum_
-
     gone = tuple(k for k, c in enumerate(term) if c not in output)
     if gone:
         x, term = sum_(x, axis=gone), "".join(c for c in term if c in output)
@@ -303,9 +363,6 @@ def _single(x: Value, term: str, output: str) -> Value:
 
 def matrix_power(x: Any, n: int, /) -> Any:
     """A square matrix multiplied n times with itself; n at least 0."""
-    from .creation import eye
-    from .shape import broadcast_to
-
     if n < 0:
         raise OptionError(requires("matrix_power", "an exponent of at least 0", n))
     result: Any = None

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..core.primitive import Aval, Primitive
+from ..core.primitive import Aval, Primitive, handed
 from ..errors import DeviceError, ShapeError, requires
 from ..core.trace import Value
 
@@ -43,15 +43,12 @@ def unbroadcast(g: Value, x: Value) -> Value:
     given = g.shape
     if given == shape:
         return g
-    from .reductions import sum as sum_
-    from .shape import reshape
-
     lead = len(given) - len(shape)
     stretched = tuple([lead + k for k, n in enumerate(shape) if n == 1 and given[lead + k] != 1])
     if not lead:
-        return sum_(g, axis=stretched, keepdims=True)
-    reduced = sum_(g, axis=(*range(lead), *stretched))
-    return reduced if reduced.shape == shape else reshape(reduced, shape)
+        return handed.sum(g, axis=stretched, keepdims=True)
+    reduced = handed.sum(g, axis=(*range(lead), *stretched))
+    return reduced if reduced.shape == shape else handed.reshape(reduced, shape)
 
 
 class Elementwise(Primitive):
@@ -75,12 +72,10 @@ class Elementwise(Primitive):
         return self.times(i, tangent, output, *inputs)
 
     def jvp_all(self, tangents: list[Value], output: Value, *inputs: Value) -> Value:
-        from .shape import broadcast_to
-
         total = super().jvp_all(tangents, output, *inputs)
         if total is None or total.shape == output.shape:
             return total
-        return broadcast_to(total, output.shape)
+        return handed.broadcast_to(total, output.shape)
 
     def abstract(self, *inputs: Any) -> Aval:
         device = common_device(self.name, inputs)
@@ -95,16 +90,13 @@ class Elementwise(Primitive):
 
 def align(batched: tuple[bool, ...], inputs: tuple[Value, ...]) -> Sequence[Value]:
     """Batched inputs with axes of size 1 after the mapped one, so that broadcasting from the right keeps it in front."""
-    shapes = [shape_of(x) for x in inputs]
-    ranks = [len(shape) - b for shape, b in zip(shapes, batched, strict=True)]
+    ranks = [len(getattr(x, "shape", ())) - b for x, b in zip(inputs, batched, strict=True)]
     rank = max(ranks)
     if min(ranks) == rank:
         return inputs
-    from .shape import reshape
-
     return [
-        reshape(x, (shape[0], *(1,) * (rank - r), *shape[1:])) if b and r < rank else x
-        for x, shape, b, r in zip(inputs, shapes, batched, ranks, strict=True)
+        handed.reshape(x, (x.shape[0], *(1,) * (rank - r), *x.shape[1:])) if b and r < rank else x
+        for x, b, r in zip(inputs, batched, ranks, strict=True)
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import functools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -53,11 +54,16 @@ class Sum(Reduction, Rearrangement):
             if last + 1 < x.ndim and last - first + 1 == len(axes):
                 n = math.prod(x.shape[first : last + 1])
                 rows = x.reshape(*x.shape[:first], n, math.prod(x.shape[last + 1 :]))
-                return np.matmul(np.ones(n, x.dtype), rows).reshape(self.shape(x))
+                return np.matmul(_ones(n, x.dtype), rows).reshape(self.shape(x))
         return np.add.reduce(x, axis=axes, keepdims=self.keepdims)
 
     def vjp(self, i: int, cotangent: Value, output: Value, x: Value) -> Value:
         return broadcast_to(self.expand(cotangent, x), x.shape)
+
+
+@functools.lru_cache(256)
+def _ones(n: int, dtype: Any) -> Any:
+    return np.ones((1, n), dtype)
 
 
 class Extreme(Reduction):

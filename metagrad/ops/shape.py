@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from operator import index as as_index
@@ -26,11 +27,14 @@ def normal_axis(name: str, axis: Any, rank: int) -> int:
 
 def normal_axes(name: str, axis: Any, rank: int) -> tuple[int, ...]:
     """All axes that `axis` (None, a number or several) names, in order."""
+    return _normal_axes(name, tuple(axis) if isinstance(axis, list) else axis, rank)
+
+
+@functools.lru_cache(1024)
+def _normal_axes(name: str, axis: Any, rank: int) -> tuple[int, ...]:
     if axis is None:
         return tuple(range(rank))
-    if type(axis) is int:
-        return (normal_axis(name, axis, rank),)
-    axes = tuple(sorted(normal_axis(name, a, rank) for a in (axis if isinstance(axis, tuple | list) else (axis,))))
+    axes = tuple(sorted(normal_axis(name, a, rank) for a in (axis if isinstance(axis, tuple) else (axis,))))
     if len(set(axes)) != len(axes):
         raise ShapeError(requires(name, "different axes", axis))
     return axes
