@@ -1,9 +1,9 @@
 """The Graph: a traced computation as plain data that can be read, drawn, costed and run.
 
-Tracing runs a function on symbolic arrays. Each operation becomes an `Equation` that knows its primitive, the line of user
-code it came from, its named scope, and, if a derivative rule made it, the equation whose derivative it is (`origin`). Its
-`order` is 0 for what the function itself computes and 1 + the order of its origin otherwise: a backward pass has order 1,
-the backward pass of a backward pass order 2.
+Tracing runs a function on symbolic arrays. Each operation becomes an `Equation` that knows its primitive, the line of
+user code it came from, its named scope, and, if a derivative rule made it, the equation whose derivative it is
+(`origin`). Its `order` is 0 for what the function itself computes and 1 + the order of its origin otherwise: a backward
+pass has order 1, the backward pass of a backward pass order 2.
 """
 
 from __future__ import annotations

@@ -1,21 +1,23 @@
 """What a primitive is: one class with its forward, its derivatives, its batching and its shape.
 
-Every operation is a primitive or a composition of primitives. An instance holds its static parameters (axes, shapes) and is
-interned, so that equal parameters give the same object. `bind` runs it on values: plain arrays go to `forward`, anything
-traced goes to the highest trace among the inputs, which comes back here one level down.
+Every operation is a primitive or a composition of primitives. An instance holds its static parameters (axes, shapes)
+and is interned, so that equal parameters give the same object. `bind` runs it on values: plain arrays go to `forward`,
+anything traced goes to the highest trace among the inputs, which comes back here one level down.
 """
 
 from __future__ import annotations
 
 from dataclasses import fields, is_dataclass
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ..errors import MetagradError, MissingRuleError
+from ..errors import MetagradError, MissingRuleError, requires
 from .tensor import boundary
 from .trace import Tracer, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class Aval:
@@ -125,9 +127,11 @@ class Primitive(metaclass=_Interned):
         """The static parameters by name."""
         return {f.name: getattr(self, f.name) for f in fields(self)} if is_dataclass(self) else {}
 
-    def forward(self, *inputs: Any) -> Any:
-        """The output on plain arrays of any namespace."""
+    def _no_forward(self, *inputs: Any) -> Any:
         raise self._missing("forward")
+
+    forward: Any = _no_forward
+    """`forward(*arrays)`: the output on plain arrays of any namespace. A method, or a function such as `np.exp`."""
 
     def abstract(self, *inputs: Any) -> Any:
         """The `Aval` of the output for those of the inputs (or Python scalars); raises where the inputs do not fit."""
@@ -158,8 +162,9 @@ class Primitive(metaclass=_Interned):
         raise self._missing("batch")
 
     def _missing(self, rule: str) -> MissingRuleError:
+        need = f"a rule `{rule}` here"
         return MissingRuleError(
-            f"[{self.name}] requires a rule `{rule}` here but got a class without one: define {type(self).__name__}.{rule}"
+            f"{requires(self.name, need, 'a class without one')}: define {type(self).__name__}.{rule}"
         )
 
     def __repr__(self) -> str:

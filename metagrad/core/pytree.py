@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 def flatten(tree: Any) -> tuple[list[Any], Any]:
     """The leaves of a tree, and its structure."""
-    return optree.tree_flatten(tree)  # type: ignore[return-value]
+    leaves, structure = optree.tree_flatten(tree)
+    return leaves, structure
 
 
 def unflatten(structure: Any, leaves: list[Any]) -> Any:

@@ -1,8 +1,8 @@
 """Reverse mode: a trace that remembers, and the walk back over what it remembered.
 
-A `Node` holds what one operation's derivative needs, as values one level down. The walk runs the primitives' VJP rules on
-those, at the lower level, so an outer transform sees the walk as ordinary operations: a gradient can be differentiated
-again without asking for it.
+A `Node` holds what one operation's derivative needs, as values one level down. The walk runs the primitives' VJP rules
+on those, at the lower level, so an outer transform sees the walk as ordinary operations: a gradient can be
+differentiated again without asking for it.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """What a trace is: one transform at work on a function, and the values it watches.
 
-A *value* is what flows through the engine: a plain array, a Python scalar (weakly typed), or a `Tracer`. A tracer belongs
-to one trace and wraps a value of a lower level. Levels are numbers from one counter of the process, so a transform that
-opens later is always above those that were open before it, in every thread, and two traces never share a level: that is
-all that is needed against perturbation confusion.
+A *value* is what flows through the engine: a plain array, a Python scalar (weakly typed), or a `Tracer`. A tracer
+belongs to one trace and wraps a value of a lower level. Levels are numbers from one counter of the process, so a
+transform that opens later is always above those that were open before it, in every thread, and two traces never share a
+level: that is all that is needed against perturbation confusion.
 """
 
 from __future__ import annotations

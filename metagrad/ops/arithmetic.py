@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import builtins
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..core.primitive import Aval
-from ..core.trace import Value
 from ..errors import DTypeError, requires
 from .elementwise import Elementwise, Predicate, UnaryByInput, shape_of
+
+if TYPE_CHECKING:
+    from ..core.trace import Value
 
 
 class Add(Elementwise):
@@ -144,7 +146,9 @@ class Minimum(UnaryByInput):
 
 def _share(winner: Value, loser: Value, like: Value) -> Value:
     """1 where `winner` is greater, 0.5 where equal, else 0."""
-    return add(where(greater(winner, loser), like.dtype.type(1), 0), where(equal(winner, loser), like.dtype.type(0.5), 0))
+    return add(
+        where(greater(winner, loser), like.dtype.type(1), 0), where(equal(winner, loser), like.dtype.type(0.5), 0)
+    )
 
 
 class Where(Elementwise):
@@ -539,4 +543,8 @@ def zeros_for(x: Value) -> Any:
     value = x
     while hasattr(value, "_value"):
         value = value._value
-    return np.zeros_like(value, shape=shape_of(x)) if hasattr(value, "__array_function__") else np.zeros(shape_of(x), x.dtype)
+    return (
+        np.zeros_like(value, shape=shape_of(x))
+        if hasattr(value, "__array_function__")
+        else np.zeros(shape_of(x), x.dtype)
+    )

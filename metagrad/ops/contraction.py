@@ -10,18 +10,20 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..core.primitive import Aval, Primitive, add_cotangents
-from ..core.trace import Value
 from ..errors import OptionError, ShapeError, requires
 from .arithmetic import multiply
 from .creation import eye
 from .elementwise import common_device, shape_of
 from .reductions import sum as sum_
 from .shape import broadcast_to, matrix_transpose, permute_dims, reshape
+
+if TYPE_CHECKING:
+    from ..core.trace import Value
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -89,7 +91,8 @@ def _matrices(x: Any, how: _Operand) -> Any:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Contract(Primitive):
-    """sum over the letters that are not in `out` of x[a] y[b]; each letter of an operand is in the other or in `out`."""
+    """sum over the letters that are not in `out` of x[a] y[b]; each letter of an operand is in the other or in
+    `out`."""
 
     uses_output = False
     a: str
@@ -181,7 +184,10 @@ class Affine(Primitive):
     def batch(self, batched: tuple[bool, ...], x: Value, y: Value, offset: Value) -> Value:
         if not (batched[0] or batched[1]):  # one product for all elements: nothing of it is mapped
             product = self.product.bind(x, y)
-            spread = reshape(offset, (offset.shape[0], *(n if c in self.c else 1 for n, c in zip(product.shape, self.out))))
+            spread = reshape(
+                offset,
+                (offset.shape[0], *(n if c in self.c else 1 for n, c in zip(product.shape, self.out, strict=True))),
+            )
             return add_cotangents(product, spread)
         return _batched_affine(self, batched).bind(x, y, offset)
 
@@ -238,7 +244,8 @@ def matmul(x: Any, y: Any, /) -> Any:
 
 @functools.lru_cache(4096)
 def _matmul_letters(m: int, n: int, x_lead: tuple[int, ...], y_lead: tuple[int, ...]) -> Any:
-    """The letters of a matmul; leading axes of size 1 that the other operand stretches are dropped and come back free."""
+    """The letters of a matmul; leading axes of size 1 that the other operand stretches are dropped and come back
+    free."""
     if m == 1 or n == 1:
         lead = _LETTERS[: max(m, n, 2) - 2]
         a = "z" if m == 1 else lead + "yz"
@@ -282,7 +289,9 @@ def tensordot(x: Any, y: Any, /, *, axes: Any = 2) -> Any:
         left, right = ([k] if isinstance(k, int) else list(k) for k in axes)
         left, right = [k % m for k in left], [k % n for k in right]
     if len(left) != len(right) or any(x.shape[i] != y.shape[j] for i, j in zip(left, right, strict=True)):
-        raise ShapeError(requires("tensordot", "contracted axes of equal sizes", f"{x.shape} and {y.shape}, axes {axes}"))
+        raise ShapeError(
+            requires("tensordot", "contracted axes of equal sizes", f"{x.shape} and {y.shape}, axes {axes}")
+        )
     a = _LETTERS[:m]
     b = "".join(a[left[right.index(k)]] if k in right else _LETTERS[m + k] for k in range(n))
     out = "".join(c for k, c in enumerate(a) if k not in left) + "".join(c for k, c in enumerate(b) if k not in right)
@@ -373,4 +382,14 @@ def matrix_power(x: Any, n: int, /) -> Any:
     return broadcast_to(eye(x.shape[-1], dtype=x.dtype), x.shape) if result is None else result
 
 
-__all__ = ["Contract", "contract", "einsum", "matmul", "matrix_power", "matrix_transpose", "outer", "tensordot", "vecdot"]
+__all__ = [
+    "Contract",
+    "contract",
+    "einsum",
+    "matmul",
+    "matrix_power",
+    "matrix_transpose",
+    "outer",
+    "tensordot",
+    "vecdot",
+]

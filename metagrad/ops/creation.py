@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..core.tensor import own
-from ..core.trace import Value
 from ..errors import DTypeError, requires
 from .arithmetic import zeros_for
 from .elementwise import shape_of
+
+if TYPE_CHECKING:
+    from ..core.trace import Value
 
 
 def asarray(x: Any, /, *, dtype: Any = None, device: str | None = None) -> Any:
     """A Tensor with its own copy of the data; a traced value stays traced.
 
-    `x`: a Tensor, a NumPy array, a number or nested lists of numbers. Raises DTypeError for complex numbers, strings and
-    ragged lists, DeviceError for a device that is not here.
+    `x`: a Tensor, a NumPy array, a number or nested lists of numbers. Raises DTypeError for complex numbers, strings
+    and ragged lists, DeviceError for a device that is not here.
     """
     from ..arrays import to_device
     from .arithmetic import astype
@@ -26,7 +28,9 @@ def asarray(x: Any, /, *, dtype: Any = None, device: str | None = None) -> Any:
         try:
             x = np.array(x)
         except ValueError:
-            raise DTypeError(requires("asarray", "numbers or nested lists of equal lengths", f"{type(x).__name__}")) from None
+            raise DTypeError(
+                requires("asarray", "numbers or nested lists of equal lengths", f"{type(x).__name__}")
+            ) from None
         x = own(x)
     if dtype is not None:
         x = astype(x, dtype)
@@ -98,12 +102,17 @@ def eye(n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = N
 
 def tril(x: Any, /, *, k: int = 0) -> Any:
     """The lower triangle of the last two axes, up to the k-th diagonal; zeros above."""
-    return _masked(x, np.tri(*x.shape[-2:], k=k, dtype=bool))
+    return _masked(x, _lower(x, k))
 
 
 def triu(x: Any, /, *, k: int = 0) -> Any:
     """The upper triangle of the last two axes, from the k-th diagonal; zeros below."""
-    return _masked(x, ~np.tri(*x.shape[-2:], k=k - 1, dtype=bool))
+    return _masked(x, ~_lower(x, k - 1))
+
+
+def _lower(x: Value, k: int) -> Any:
+    rows, columns = x.shape[-2:]
+    return np.tri(rows, columns, k=k, dtype=np.bool_)
 
 
 def _masked(x: Value, mask: Any) -> Value:
@@ -119,6 +128,7 @@ def meshgrid(*arrays: Any, indexing: str = "xy") -> Any:
     n = len(arrays)
     shape = tuple(a.shape[0] for a in arrays)
     grids = [
-        broadcast_to(reshape(a, tuple(a.shape[0] if j == i else 1 for j in range(n))), shape) for i, a in enumerate(arrays)
+        broadcast_to(reshape(a, tuple(a.shape[0] if j == i else 1 for j in range(n))), shape)
+        for i, a in enumerate(arrays)
     ]
     return [swapaxes(g, 0, 1) for g in grids] if indexing == "xy" and n > 1 else grids

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from ..core.primitive import Aval, Primitive, handed
 from ..errors import DeviceError, ShapeError, requires
-from ..core.trace import Value
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..core.trace import Value
 
 
 def shape_of(x: Value) -> tuple[int, ...]:
@@ -54,11 +57,10 @@ def unbroadcast(g: Value, x: Value) -> Value:
 class Elementwise(Primitive):
     """output[i] = f(inputs[i]), with broadcasting.
 
-    The Jacobian is diagonal, so one rule serves both modes: `times(i, d, output, *inputs)` is d times the partial derivative
-    for input i, where d is a cotangent of the output or a tangent of the input.
+    The Jacobian is diagonal, so one rule serves both modes: `times(i, d, output, *inputs)` is d times the partial
+    derivative for input i, where d is a cotangent of the output or a tangent of the input.
     """
 
-    forward: Any
     name: ClassVar[str] = "elementwise"
 
     def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
@@ -89,7 +91,8 @@ class Elementwise(Primitive):
 
 
 def align(batched: tuple[bool, ...], inputs: tuple[Value, ...]) -> Sequence[Value]:
-    """Batched inputs with axes of size 1 after the mapped one, so that broadcasting from the right keeps it in front."""
+    """Batched inputs with axes of size 1 after the mapped one, so that broadcasting from the right keeps it in
+    front."""
     ranks = [len(getattr(x, "shape", ())) - b for x, b in zip(inputs, batched, strict=True)]
     rank = max(ranks)
     if min(ranks) == rank:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.trace import Value
 from .arithmetic import add, divide, equal, multiply, negative, sqrt, square, subtract, where
 from .elementwise import Elementwise, UnaryByInput, UnaryByOutput
+
+if TYPE_CHECKING:
+    from ..core.trace import Value
 
 
 class Exp(UnaryByOutput):

@@ -1,7 +1,7 @@
 """Reading and writing at places: basic slices, integer arrays, boolean masks.
 
-Two closed pairs carry all of it. `Slice` reads a basic index and `Embed` writes it into zeros. `Gather` reads at integer
-arrays over the leading axes and `ScatterAdd` adds into zeros there. Each one's derivative is the other.
+Two closed pairs carry all of it. `Slice` reads a basic index and `Embed` writes it into zeros. `Gather` reads at
+integer arrays over the leading axes and `ScatterAdd` adds into zeros there. Each one's derivative is the other.
 """
 
 from __future__ import annotations
@@ -46,7 +46,9 @@ class Slice(Rearrangement):
 
     def abstract(self, x: Any) -> Aval:
         try:
-            found = np.empty(0).reshape(0)[:0] if x is None else np.broadcast_to(np.empty(()), x.shape)[_filled(self.index)]
+            found = (
+                np.empty(0).reshape(0)[:0] if x is None else np.broadcast_to(np.empty(()), x.shape)[_filled(self.index)]
+            )
         except IndexError as error:
             raise IndexingError(requires("getitem", f"an index into shape {x.shape}", f"{error}")) from None
         return Aval(found.shape, x.dtype, x.device)
@@ -100,8 +102,14 @@ class Gather(Linear):
     def abstract(self, x: Any, *arrays: Any) -> Aval:
         rest = x.shape[self.batches + len(arrays) :]
         for axis, array in enumerate(arrays, self.batches):
-            if isinstance(array, np.ndarray) and array.size and not -x.shape[axis] <= array.min() <= array.max() < x.shape[axis]:
-                raise IndexingError(requires("getitem", f"indices within an axis of size {x.shape[axis]}", str(array.max())))
+            if (
+                isinstance(array, np.ndarray)
+                and array.size
+                and not -x.shape[axis] <= array.min() <= array.max() < x.shape[axis]
+            ):
+                raise IndexingError(
+                    requires("getitem", f"indices within an axis of size {x.shape[axis]}", str(array.max()))
+                )
         return Aval((*arrays[0].shape, *rest), x.dtype, common_device("getitem", (x, *arrays)))
 
     def vjp(self, i: int, cotangent: Value, output: Value, x: Value, *arrays: Value) -> Value:
@@ -207,7 +215,10 @@ def _plan(x: Value, index: Any) -> _Plan:
     shape = shape_of(x)
     items = list(index) if isinstance(index, tuple) else [index]
     items = [_as_index_array(item) if _is_array(item) or type(item) is bool else item for item in items]
-    consumed = sum((1 if item.dtype.kind != "b" else item.ndim) if _is_array(item) else item is not None and item is not Ellipsis for item in items)
+    consumed = sum(
+        (1 if item.dtype.kind != "b" else item.ndim) if _is_array(item) else item is not None and item is not Ellipsis
+        for item in items
+    )
     if consumed > len(shape):
         raise IndexingError(requires("getitem", f"at most {len(shape)} indices for shape {shape}", f"{consumed}"))
     where_dots = [k for k, item in enumerate(items) if item is Ellipsis]
@@ -259,16 +270,22 @@ def _axes_before(items: list[Any]) -> int:
 
 def _plain(item: Any) -> Any:
     if item is None or isinstance(item, slice):
-        return item if item is None else slice(*[None if n is None else int(n) for n in (item.start, item.stop, item.step)])
+        return (
+            item
+            if item is None
+            else slice(*[None if n is None else int(n) for n in (item.start, item.stop, item.step)])
+        )
     try:
         return int(item.__index__())
     except (AttributeError, TypeError):
-        raise IndexingError(requires("getitem", "integers, slices, None, Ellipsis or arrays of them", repr(item))) from None
+        raise IndexingError(
+            requires("getitem", "integers, slices, None, Ellipsis or arrays of them", repr(item))
+        ) from None
 
 
 def _as_index_array(item: Any) -> Value:
     array = item._value if type(item) is Tensor else item if isinstance(item, Tracer) else np.asarray(item)
-    if array.dtype.kind not in "iub" and getattr(array, "size", 1):
+    if array.dtype.kind not in "iub" and array.size:
         raise IndexingError(requires("getitem", "integer or boolean index arrays", array.dtype))
     return array.astype(np.intp) if array.dtype.kind == "f" else array
 
@@ -276,7 +293,9 @@ def _as_index_array(item: Any) -> Value:
 def _mask_to_indices(mask: Value, shape: tuple[int, ...]) -> list[Any]:
     if isinstance(mask, Tracer):
         raise TraceError(
-            requires("getitem", "a boolean mask of known values (its sum is a shape)", f"{mask!r}; use mg.where instead")
+            requires(
+                "getitem", "a boolean mask of known values (its sum is a shape)", f"{mask!r}; use mg.where instead"
+            )
         )
     if mask.shape != shape:
         raise IndexingError(requires("getitem", f"a boolean mask of shape {shape}", f"shape {mask.shape}"))
@@ -333,6 +352,8 @@ def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Any:
 def set_at(x: Value, index: Any, value: Value) -> Value:
     """x with `value` (broadcast) at an index. Where an index array names a place twice, the last one counts."""
     value, plan, target = _update(x, index, value, "set")
+    if 0 in value.shape:
+        return x
     if not plan.arrays:
         mask = np.zeros(shape_of(x), bool)
         mask[_filled(plan.basic)] = True

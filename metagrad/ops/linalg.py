@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..core.primitive import Aval, Primitive
-from ..core.trace import Value
 from ..errors import MetagradError, OptionError, ShapeError, requires
 from .arithmetic import abs as abs_
 from .arithmetic import add, divide, equal, multiply, negative, sqrt_or_zero, subtract, where
@@ -21,6 +19,11 @@ from .reductions import min as min_
 from .reductions import sum as sum_
 from .reductions import vector_norm
 from .shape import broadcast_to, expand_dims, matrix_transpose, reshape
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..core.trace import Value
 
 
 class SingularMatrixError(MetagradError, np.linalg.LinAlgError):
@@ -200,8 +203,9 @@ def slogdet(x: Any, /) -> Any:
 def det(x: Any, /) -> Any:
     """The determinant.
 
-    Up to 8 x 8 without a division (Bird 2011, "A simple division-free algorithm for computing determinants"): derivatives
-    of every order are exact for singular matrices, too. Larger ones go by `slogdet` and need to be invertible.
+    Up to 8 x 8 without a division (Bird 2011, "A simple division-free algorithm for computing determinants"):
+    derivatives of every order are exact for singular matrices, too. Larger ones go by `slogdet` and need to be
+    invertible.
     """
     _square("det", x)
     n = x.shape[-1]

@@ -6,18 +6,20 @@ import builtins
 import functools
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..core.primitive import Aval, Primitive
-from ..core.trace import Value
 from ..errors import OptionError, ShapeError, requires
 from .arithmetic import abs as abs_
 from .arithmetic import add, astype, divide, equal, isfinite, multiply, sqrt_or_zero, square, subtract, where
 from .elementwise import shape_of
 from .exponential import exp, log
 from .shape import Rearrangement, broadcast_to, normal_axes, normal_axis, reshape
+
+if TYPE_CHECKING:
+    from ..core.trace import Value
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -55,10 +57,13 @@ class Sum(Reduction, Rearrangement):
                 n = math.prod(x.shape[first : last + 1])
                 rows = x.reshape(*x.shape[:first], n, math.prod(x.shape[last + 1 :]))
                 return np.matmul(_ones(n, x.dtype), rows).reshape(self.shape(x))
-        return np.add.reduce(x, axis=axes, keepdims=self.keepdims)
+        return _add_reduce(x, axis=axes, keepdims=self.keepdims)
 
     def vjp(self, i: int, cotangent: Value, output: Value, x: Value) -> Value:
         return broadcast_to(self.expand(cotangent, x), x.shape)
+
+
+_add_reduce: Any = np.add.reduce
 
 
 @functools.lru_cache(256)
@@ -81,7 +86,9 @@ class Extreme(Reduction):
 
     def abstract(self, x: Any) -> Aval:
         if builtins.any(x.shape[a] == 0 for a in self.axes):
-            raise ShapeError(requires(self.name, "axes with at least one element", f"shape {x.shape}, axes {self.axes}"))
+            raise ShapeError(
+                requires(self.name, "axes with at least one element", f"shape {x.shape}, axes {self.axes}")
+            )
         return super().abstract(x)
 
 
@@ -119,7 +126,9 @@ class ArgExtreme(Primitive):
 
     def abstract(self, x: Any) -> Aval:
         if x.shape[self.axis] == 0:
-            raise ShapeError(requires(self.name, "an axis with at least one element", f"shape {x.shape}, axis {self.axis}"))
+            raise ShapeError(
+                requires(self.name, "an axis with at least one element", f"shape {x.shape}, axis {self.axis}")
+            )
         return Aval(x.shape[: self.axis] + x.shape[self.axis + 1 :], np.dtype(np.intp), x.device)
 
     def batch(self, batched: tuple[bool, ...], x: Value) -> Value:
@@ -166,7 +175,11 @@ class CumulativeSum(Rearrangement):
     backward: bool
 
     def forward(self, x: Any) -> Any:
-        return np.flip(np.cumsum(np.flip(x, self.axis), axis=self.axis), self.axis) if self.backward else np.cumsum(x, self.axis)
+        return (
+            np.flip(np.cumsum(np.flip(x, self.axis), axis=self.axis), self.axis)
+            if self.backward
+            else np.cumsum(x, self.axis)
+        )
 
     def abstract(self, x: Any) -> Aval:
         return Aval(x.shape, np.cumsum(np.ones(1, x.dtype)).dtype, x.device)
@@ -301,7 +314,9 @@ def cumulative_sum(x: Any, /, *, axis: int | None = None, include_initial: bool 
 
     shape = shape_of(x)
     if axis is None and len(shape) != 1:
-        raise ShapeError(requires("cumulative_sum", "an axis for an array that is not one-dimensional", f"shape {shape}"))
+        raise ShapeError(
+            requires("cumulative_sum", "an axis for an array that is not one-dimensional", f"shape {shape}")
+        )
     axis = normal_axis("cumulative_sum", axis or 0, len(shape))
     running = CumulativeSum(axis, False).bind(x)
     if not include_initial:

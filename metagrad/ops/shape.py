@@ -6,15 +6,18 @@ import functools
 import math
 from dataclasses import dataclass
 from operator import index as as_index
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..core.primitive import Aval, Primitive
-from ..core.trace import Value
 from ..errors import ShapeError, requires
 from .elementwise import common_device, shape_of, unbroadcast
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..core.trace import Value
 
 
 def normal_axis(name: str, axis: Any, rank: int) -> int:
@@ -210,7 +213,9 @@ def matrix_transpose(x: Any, /) -> Any:
 def transpose(x: Any, /) -> Any:
     """The transpose of a matrix. Raises ShapeError for another number of axes: use permute_dims or matrix_transpose."""
     if len(shape_of(x)) != 2:
-        raise ShapeError(requires("transpose", "a matrix (mT and permute_dims take other ranks)", f"shape {shape_of(x)}"))
+        raise ShapeError(
+            requires("transpose", "a matrix (mT and permute_dims take other ranks)", f"shape {shape_of(x)}")
+        )
     return swapaxes(x, 0, 1)
 
 
@@ -221,7 +226,9 @@ def moveaxis(x: Any, source: Any, destination: Any, /) -> Any:
     sources = [normal_axis("moveaxis", a, rank) for a in ((source,) if single else source)]
     targets = [normal_axis("moveaxis", a, rank) for a in ((destination,) if single else destination)]
     if len(sources) != len(targets) or len(set(sources)) != len(sources) or len(set(targets)) != len(targets):
-        raise ShapeError(requires("moveaxis", "as many different destinations as sources", f"{source} to {destination}"))
+        raise ShapeError(
+            requires("moveaxis", "as many different destinations as sources", f"{source} to {destination}")
+        )
     order = [a for a in range(rank) if a not in sources]
     for target, origin in sorted(zip(targets, sources, strict=True)):
         order.insert(target, origin)

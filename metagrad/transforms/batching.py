@@ -37,9 +37,9 @@ def all_elements(trace: BatchTrace, x: Value) -> Value:
 def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable[..., Any]:
     """Map a function over an axis of its arguments.
 
-    `in_axes` is an axis, None for an argument that is the same for all elements, or a tuple of these (or of trees of these)
-    for each argument; `out_axes` says where the mapped axis stands in the results. Keyword arguments are mapped over axis
-    0. Results equal the loop's to rounding.
+    `in_axes` is an axis, None for an argument that is the same for all elements, or a tuple of these (or of trees of
+    these) for each argument; `out_axes` says where the mapped axis stands in the results. Keyword arguments are mapped
+    over axis 0. Results equal the loop's to rounding.
 
     Raises ShapeError where sizes differ or nothing is mapped.
 
@@ -107,7 +107,11 @@ def _placed(trace: BatchTrace, x: Value, axis: int | None) -> Value:
     value, batched = trace.lower(x)
     if axis is None:
         if batched:
-            raise ShapeError(requires("vmap", "a result that is the same for all elements where out_axes is None", "one that differs"))
+            raise ShapeError(
+                requires(
+                    "vmap", "a result that is the same for all elements where out_axes is None", "one that differs"
+                )
+            )
         return value
     value = all_elements(trace, x)
     return value if axis == 0 else moveaxis(value, 0, axis)

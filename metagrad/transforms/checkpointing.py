@@ -1,8 +1,8 @@
 """checkpoint: keep a function's inputs instead of its intermediates, and run it again when its derivative is needed.
 
-The primitive holds a *program*, a function of flat values. Each of its rules is again the primitive, around a program made
-of the first: the pullback of a checkpointed program is itself checkpointed. So memory is saved at every order, and the
-family is closed.
+The primitive holds a *program*, a function of flat values. Each of its rules is again the primitive, around a program
+made of the first: the pullback of a checkpointed program is itself checkpointed. So memory is saved at every order, and
+the family is closed.
 """
 
 from __future__ import annotations
@@ -71,7 +71,9 @@ class Pushforward:
         n = len(self.moving)
         trace = ForwardTrace("checkpoint")
         tangents = iter(values[n:])
-        inputs = [ForwardTracer(trace, v, next(tangents)) if m else v for v, m in zip(values[:n], self.moving, strict=True)]
+        inputs = [
+            ForwardTracer(trace, v, next(tangents)) if m else v for v, m in zip(values[:n], self.moving, strict=True)
+        ]
         with trace.running():
             outputs = self.program(*inputs)
         lowered = [trace.lower(x) for x in outputs]
@@ -126,8 +128,9 @@ class Checkpoint(Primitive):
 def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     """`f`, remembered by its inputs only: its intermediates are computed again when a derivative needs them.
 
-    Differentiable to any order, and what `f` closes over keeps its gradient. `f` is traced into a Graph at each call, so
-    Python control flow on its values raises TraceError (Chen et al. 2016, "Training deep nets with sublinear memory cost").
+    Differentiable to any order, and what `f` closes over keeps its gradient. `f` is traced into a Graph at each call,
+    so Python control flow on its values raises TraceError (Chen et al. 2016, "Training deep nets with sublinear memory
+    cost").
 
     >>> import metagrad as mg
     >>> mg.grad(mg.grad(mg.checkpoint(lambda x: mg.sin(x) ** 2)))(0.0)

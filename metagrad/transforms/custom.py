@@ -83,8 +83,8 @@ class custom_vjp:
 
     `forward(*args) -> (output, residuals)` runs in the function's place when a derivative is taken;
     `backward(residuals, cotangent) -> tuple` gives a cotangent, or None for zero, for each argument. Both are
-    differentiated in turn by outer transforms, so higher orders are those of the rule as written. Arguments and results are
-    pytrees.
+    differentiated in turn by outer transforms, so higher orders are those of the rule as written. Arguments and results
+    are pytrees.
 
     >>> import metagrad as mg
     >>> @mg.custom_vjp
@@ -138,7 +138,9 @@ class custom_vjp:
 def _flat_cotangents(found: Any, args: tuple[Any, ...]) -> list[Value]:
     """The user's tuple of cotangents as a list for the leaves of the arguments."""
     if not isinstance(found, tuple) or len(found) != len(args):
-        raise ShapeError(requires("custom_vjp", f"a backward function that returns a tuple of {len(args)}", repr(found)))
+        raise ShapeError(
+            requires("custom_vjp", f"a backward function that returns a tuple of {len(args)}", repr(found))
+        )
     flat: list[Value] = []
     for cotangent, arg in zip(found, args, strict=True):
         leaves, structure = flatten(arg)

@@ -34,7 +34,9 @@ class _Record(NamedTuple):
     aux: Any
 
 
-def _record(transform: str, function: Callable[..., Any], values: list[Value], structure: Any, has_aux: bool) -> _Record:
+def _record(
+    transform: str, function: Callable[..., Any], values: list[Value], structure: Any, has_aux: bool
+) -> _Record:
     trace = ReverseTrace(transform)
     inputs = [trace.source(value) for value in values]
     sources = [x.node for x in inputs]
@@ -57,11 +59,13 @@ def _filled(cotangents: list[Value], values: list[Value]) -> list[Any]:
     return [to_public(handed.zeros_like(v) if c is None else c) for c, v in zip(cotangents, values, strict=True)]
 
 
-def value_and_grad(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Callable[..., Any]:
+def value_and_grad(
+    f: Callable[..., Any], argnums: int | tuple[int, ...] = 0, has_aux: bool = False
+) -> Callable[..., Any]:
     """The function that returns `(f(*args), gradients)`; with `has_aux`, `((output, aux), gradients)`.
 
-    `f` returns a scalar. `argnums` says with respect to which arguments; with a tuple the gradients are a tuple. They have
-    the structure, shapes and dtypes of those arguments; one that `f` does not depend on is zero.
+    `f` returns a scalar. `argnums` says with respect to which arguments; with a tuple the gradients are a tuple. They
+    have the structure, shapes and dtypes of those arguments; one that `f` does not depend on is zero.
 
     Raises DTypeError for leaves that are not floating point, ShapeError for an output that is not a scalar.
 

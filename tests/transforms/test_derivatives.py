@@ -150,7 +150,11 @@ def test_hessian_of_a_tree_is_a_tree_of_trees():
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
-        (lambda: mg.grad(mg.sin)(X), ShapeError, r"\[grad\] requires a function that returns one scalar, of shape \(\)"),
+        (
+            lambda: mg.grad(mg.sin)(X),
+            ShapeError,
+            r"\[grad\] requires a function that returns one scalar, of shape \(\)",
+        ),
         (lambda: mg.grad(lambda p: p["w"])({"w": 3}), DTypeError, r"int 3 at argument \[0\]\['w'\]"),
         (lambda: mg.grad(lambda p: p["w"])({"w": "three"}), DTypeError, r"str 'three' at argument"),
         (lambda: mg.grad(lambda x: mg.sum(x))(np.arange(3)), DTypeError, "int64 at argument"),

@@ -146,7 +146,11 @@ def test_scalars_are_weak_and_arrays_keep_their_dtype():
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
-        (lambda: mg.ones(2) + mg.ones(3), ShapeError, r"\[add\] requires shapes that broadcast to one but got \(2,\) and \(3,\)"),
+        (
+            lambda: mg.ones(2) + mg.ones(3),
+            ShapeError,
+            r"\[add\] requires shapes that broadcast to one but got \(2,\) and \(3,\)",
+        ),
         (lambda: mg.ones((2, 3)) @ mg.ones((4, 5)), ShapeError, r"\[matmul\] .* but got \(2, 3\) and \(4, 5\)"),
         (lambda: mg.reshape(mg.ones(6), (4, 2)), ShapeError, r"\[reshape\] requires a shape of 6 elements"),
         (lambda: mg.asarray([1j]), DTypeError, "complex numbers are refused"),
