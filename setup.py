@@ -1,0 +1,46 @@
+"""metagrad's metadata: static, nothing here looks at the machine."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'^__version__ = "(.+)"$', (HERE / "metagrad/__init__.py").read_text("utf-8"), re.MULTILINE)
+if VERSION is None:
+    raise RuntimeError('[setup] requires a line `__version__ = "..."` in metagrad/__init__.py but got none')
+
+setup(
+    name="metagrad",
+    version=VERSION[1],
+    description="Gradients of gradients: reverse-mode automatic differentiation of any order, and meta-learning on it",
+    long_description=(HERE / "README.md").read_text("utf-8"),
+    long_description_content_type="text/markdown",
+    author="metagrad contributors",
+    license="MIT",
+    license_files=["LICENSE"],
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
+    python_requires=">=3.11,<3.14",
+    # `kernels/` is a source root, not a package: it holds the import package metagrad_kernels.
+    packages=find_packages(include=["metagrad", "metagrad.*"]) + find_packages("kernels"),
+    package_dir={"metagrad_kernels": "kernels/metagrad_kernels"},
+    package_data={"metagrad": ["py.typed"], "metagrad_kernels": ["py.typed", "**/*.cu", "**/*.cuh"]},
+    zip_safe=False,
+    install_requires=["numpy>=2", "numba", "optree", "opt_einsum", "rich", "matplotlib", "safetensors"],
+    extras_require={
+        "cuda": ["cupy-cuda13x"],
+        "rl": ["gymnasium", "mujoco"],
+        "test": ["pytest", "pytest-xdist", "hypothesis", "ruff", "mypy", "build"],
+        "oracle": ["torch", "jax"],
+        "bench": ["torch", "jax", "autograd"],
+        "docs": ["sphinx", "myst-parser", "furo"],
+    },
+)
