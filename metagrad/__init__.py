@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys as _sys
 
-from . import errors, linalg
+from . import errors, linalg, nn, optim, random
 from .arrays import keep_freed_memory as _keep_freed_memory
 from .core import tensor as _tensor
 from .core.graph import Equation, Graph
@@ -17,6 +17,7 @@ from .core.primitive import Aval, Primitive
 from .core.tensor import Tensor
 from .operations import *  # noqa: F403
 from .operations import __all__ as _operations
+from .serialization import load, save
 from .transforms import (
     checkpoint,
     custom_vjp,
@@ -55,8 +56,13 @@ __all__ = [  # noqa: PLE0604
     "jacrev",
     "jvp",
     "linalg",
+    "load",
     "make_graph",
     "named_scope",
+    "nn",
+    "optim",
+    "random",
+    "save",
     "stop_gradient",
     "value_and_grad",
     "vjp",

@@ -32,7 +32,9 @@ def cupy() -> Any:
         reason = 'the package CuPy, which is not installed (pip install "metagrad[cuda]")'
         raise DeviceError(f"[device] requires for 'cuda' {reason} but got: {error}") from error
     if not module.cuda.is_available():
-        raise DeviceError(requires("device", "an NVIDIA GPU and its driver for 'cuda'", "a machine where CuPy finds none"))
+        raise DeviceError(
+            requires("device", "an NVIDIA GPU and its driver for 'cuda'", "a machine where CuPy finds none")
+        )
     return module
 
 

@@ -3,10 +3,37 @@
 from __future__ import annotations
 
 from ..core.primitive import handed
-from . import arithmetic, contraction, creation, exponential, indexing, linalg, reductions, shape
+from . import (
+    activations,
+    arithmetic,
+    contraction,
+    creation,
+    exponential,
+    indexing,
+    linalg,
+    losses,
+    random,
+    reductions,
+    shape,
+)
 
 handed.add = arithmetic.add
+handed.broadcast_to = shape.broadcast_to
+handed.reshape = shape.reshape
+handed.sum = reductions.sum
 handed.zeros_like = creation.zeros_like
 handed.astype = arithmetic.astype
 
-__all__ = ["arithmetic", "contraction", "creation", "exponential", "indexing", "linalg", "reductions", "shape"]
+__all__ = [
+    "activations",
+    "arithmetic",
+    "contraction",
+    "creation",
+    "exponential",
+    "indexing",
+    "linalg",
+    "losses",
+    "random",
+    "reductions",
+    "shape",
+]

@@ -44,6 +44,7 @@ class _Plan(NamedTuple):
     product: Any
     shape: tuple[int, ...] | None
     order: tuple[int, ...] | None
+    sizes: tuple[int, ...]
 
 
 def _operand(letters: str, shape: tuple[int, ...], batch: str, first: str, second: str) -> _Operand:
@@ -77,6 +78,7 @@ def _plan(a: str, b: str, out: str, x_shape: tuple[int, ...], y_shape: tuple[int
         product,
         None if len(x_free) == len(y_free) == 1 else tuple(size[c] for c in natural),
         None if order == tuple(range(len(order))) else order,
+        tuple(size[c] for c in out),
     )
 
 
@@ -94,27 +96,27 @@ class Contract(Primitive):
     """sum over the letters that are not in `out` of x[a] y[b]; each letter of an operand is in the other or in
     `out`."""
 
+    analytic = True
     uses_output = False
     a: str
     b: str
     out: str
 
     def forward(self, x: Any, y: Any) -> Any:
-        how_x, how_y, product, shape, order = _plan(self.a, self.b, self.out, x.shape, y.shape)
+        how_x, how_y, product, shape, order, _ = _plan(self.a, self.b, self.out, x.shape, y.shape)
         output = product(_matrices(x, how_x), _matrices(y, how_y))
         if shape is not None:
             output = output.reshape(shape)
         return output if order is None else output.transpose(order)
 
     def abstract(self, x: Any, y: Any) -> Aval:
-        sizes: dict[str, int] = {}
-        for letters, operand in ((self.a, x), (self.b, y)):
-            for letter, n in zip(letters, operand.shape, strict=True):
-                if sizes.setdefault(letter, n) != n:
-                    need = f"sizes that agree in {self.a},{self.b}->{self.out}"
-                    raise ShapeError(requires("contract", need, f"{x.shape} and {y.shape}"))
-        dtype = np.result_type(x.dtype, y.dtype)
-        return Aval(tuple(sizes[c] for c in self.out), dtype, common_device("contract", (x, y)))
+        try:
+            sizes = _plan(self.a, self.b, self.out, x.shape, y.shape).sizes
+        except ValueError:
+            need = f"sizes that agree in {self.a},{self.b}->{self.out}"
+            raise ShapeError(requires("contract", need, f"{x.shape} and {y.shape}")) from None
+        dtype = x.dtype if x.dtype == y.dtype else np.result_type(x.dtype, y.dtype)
+        return Aval(sizes, dtype, common_device("contract", (x, y)))
 
     def vjp(self, i: int, cotangent: Value, output: Value, x: Value, y: Value) -> Value:
         if i == 0:

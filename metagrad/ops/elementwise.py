@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -25,6 +26,9 @@ def shape_of(x: Value) -> tuple[int, ...]:
 
 def common_shape(name: str, shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
     """The shape that shapes broadcast to; raises ShapeError."""
+    longest = max(shapes, key=len)
+    if all(shape == longest or not shape for shape in shapes):
+        return longest
     try:
         return np.broadcast_shapes(*shapes)
     except ValueError:
@@ -34,10 +38,10 @@ def common_shape(name: str, shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
 
 def common_device(name: str, inputs: tuple[Any, ...]) -> str:
     """The one device of the inputs; raises DeviceError where there are two."""
-    devices = sorted({x.device for x in inputs if isinstance(x, Aval)})
+    devices = {x.device for x in inputs if type(x) is Aval}
     if len(devices) > 1:
-        raise DeviceError(requires(name, "arrays of one device", " and ".join(devices)))
-    return devices[0] if devices else "cpu"
+        raise DeviceError(requires(name, "arrays of one device", " and ".join(sorted(devices))))
+    return devices.pop() if devices else "cpu"
 
 
 def unbroadcast(g: Value, x: Value) -> Value:
@@ -82,9 +86,8 @@ class Elementwise(Primitive):
     def abstract(self, *inputs: Any) -> Aval:
         device = common_device(self.name, inputs)
         shape = common_shape(self.name, [shape_of(x) for x in inputs])
-        with np.errstate(all="ignore"):
-            sample = self.forward(*[np.ones((), x.dtype) if isinstance(x, Aval) else x for x in inputs])
-        return Aval(shape, np.asarray(sample).dtype, device)
+        kinds = tuple([x.dtype if type(x) is Aval else type(x) for x in inputs])
+        return Aval(shape, _dtype_of_result(self, kinds), device)
 
     def batch(self, batched: tuple[bool, ...], *inputs: Value) -> Value:
         return self.bind(*(inputs if len(inputs) == 1 else align(batched, inputs)))
@@ -101,6 +104,14 @@ def align(batched: tuple[bool, ...], inputs: tuple[Value, ...]) -> Sequence[Valu
         handed.reshape(x, (x.shape[0], *(1,) * (rank - r), *x.shape[1:])) if b and r < rank else x
         for x, b, r in zip(inputs, batched, ranks, strict=True)
     ]
+
+
+@functools.lru_cache(4096)
+def _dtype_of_result(primitive: Elementwise, kinds: tuple[Any, ...]) -> Any:
+    """The dtype that NumPy gives for inputs of such dtypes or Python types, found by asking it."""
+    with np.errstate(all="ignore"):
+        sample = primitive.forward(*[np.ones((), kind) if isinstance(kind, np.dtype) else kind(1) for kind in kinds])
+    return np.asarray(sample).dtype
 
 
 class Predicate(Elementwise):

@@ -355,15 +355,13 @@ def set_at(x: Value, index: Any, value: Value) -> Value:
     if 0 in value.shape:
         return x
     if not plan.arrays:
-        mask = np.zeros(shape_of(x), bool)
-        mask[_filled(plan.basic)] = True
-        return where(mask, Embed(plan.basic, shape_of(x)).bind(value), x)
+        return _written(value, plan, x)
     k, rank = len(plan.arrays), len(plan.arrays[0].shape)
     owner = LastWriter(0, target.shape[:k]).bind(*plan.arrays)
     flat = reshape(value, (-1, *value.shape[rank:]))
     chosen = getitem(flat, where(greater_equal(owner, 0), owner, 0))
     written = reshape(greater_equal(owner, 0), (*target.shape[:k], *(1,) * (len(target.shape) - k)))
-    return _put_back(where(written, chosen, target), plan, x)
+    return _written(_back_in_order(where(written, chosen, target), plan), plan, x)
 
 
 def add_at(x: Value, index: Any, value: Value) -> Value:
@@ -371,7 +369,8 @@ def add_at(x: Value, index: Any, value: Value) -> Value:
     value, plan, target = _update(x, index, value, "add")
     if not plan.arrays:
         return add(x, Embed(plan.basic, shape_of(x)).bind(value))
-    return _put_back(add(target, ScatterAdd(0, target.shape).bind(value, *plan.arrays)), plan, x)
+    added = _back_in_order(ScatterAdd(0, target.shape).bind(value, *plan.arrays), plan)
+    return add(x, added if _takes_all(plan) else Embed(plan.basic, shape_of(x)).bind(added))
 
 
 def _update(x: Value, index: Any, value: Value, name: str) -> tuple[Value, _Plan, Value]:
@@ -379,8 +378,6 @@ def _update(x: Value, index: Any, value: Value, name: str) -> tuple[Value, _Plan
     from .arithmetic import astype
 
     plan = _plan(x, index)
-    if plan.arrays and any(item is None or item != _ALL for item in plan.basic):
-        raise IndexingError(requires(f"at[...].{name}", "arrays and integers mixed only with full slices", repr(index)))
     shape = shape_of(getitem(x, index))
     if len(shape_of(value)) > len(shape):
         raise ShapeError(requires(f"at[...].{name}", f"a value that broadcasts to {shape}", f"shape {shape_of(value)}"))
@@ -390,13 +387,27 @@ def _update(x: Value, index: Any, value: Value, name: str) -> tuple[Value, _Plan
     rank = len(plan.arrays[0].shape)
     if plan.place and rank:
         value = moveaxis(value, tuple(range(plan.place, plan.place + rank)), tuple(range(rank)))
-    target = permute_dims(x, plan.order)
+    target = permute_dims(Slice(plan.basic).bind(x), plan.order)
     _check_range(target, plan.arrays)
     return value, plan, target
 
 
-def _put_back(target: Value, plan: _Plan, x: Value) -> Value:
+def _takes_all(plan: _Plan) -> bool:
+    return all(item == _ALL for item in plan.basic)
+
+
+def _back_in_order(target: Value, plan: _Plan) -> Value:
+    """What the basic part of the index reads, from the order in which its indexed axes come first."""
     return permute_dims(target, sorted(range(len(plan.order)), key=plan.order.__getitem__))
+
+
+def _written(value: Value, plan: _Plan, x: Value) -> Value:
+    """x with the whole of what the basic part of the index reads replaced."""
+    if _takes_all(plan) and plan.arrays:
+        return value
+    mask = np.zeros(shape_of(x), bool)
+    mask[_filled(plan.basic)] = True
+    return where(mask, Embed(plan.basic, shape_of(x)).bind(value), x)
 
 
 class At:

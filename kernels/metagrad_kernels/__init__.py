@@ -1,0 +1,22 @@
+"""Kernels for metagrad: plain arrays in, plain arrays out.
+
+One folder an operation: its `__init__` is the contract and chooses an implementation by the type of the array at call
+time, `reference.py` is the readable truth in NumPy, and the others (`cpu.py`, `cuda.py`) are fast.
+`kernels()` lists what can run here, and why the rest cannot.
+"""
+
+from .dispatch import Implementation, KernelStatus, Operation, kernels
+from .erf import erf
+from .errors import KernelUnavailable
+from .softmax_cross_entropy import softmax_cross_entropy, softmax_cross_entropy_gradient
+
+__all__ = [
+    "Implementation",
+    "KernelStatus",
+    "KernelUnavailable",
+    "Operation",
+    "erf",
+    "kernels",
+    "softmax_cross_entropy",
+    "softmax_cross_entropy_gradient",
+]

@@ -1,0 +1,196 @@
+"""Numba: row after row in one pass over the cache, on one thread, without the GIL.
+
+The time goes to exp. The one of the C library is a call for each number; `_exp_float32` and `_exp_float64` below are
+sums and products that the compiler turns into vector instructions.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numba import types
+from numba.extending import overload, register_jitable
+
+from ..jit import compiled, const, mutable
+from . import label_out_of_range
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+_INT64 = np.dtype(np.int64)
+
+
+def softmax_cross_entropy(logits: NDArray[Any], labels: NDArray[Any]) -> NDArray[Any]:
+    rows, targets, soft = _rows(logits, labels)
+    losses = np.empty(len(rows), rows.dtype)
+    if not _kernel(_soft_losses if soft else _losses, rows.dtype)(rows, targets, losses):
+        raise label_out_of_range(labels, logits.shape[-1])
+    return losses.reshape(logits.shape[:-1])
+
+
+def softmax_cross_entropy_gradient(logits: NDArray[Any], labels: NDArray[Any], g: NDArray[Any]) -> NDArray[Any]:
+    rows, targets, soft = _rows(logits, labels)
+    gradient = np.empty(rows.shape, rows.dtype)
+    g = np.ascontiguousarray(g, rows.dtype).reshape(-1)
+    if not _kernel(_soft_gradient if soft else _gradient, rows.dtype)(rows, targets, g, gradient):
+        raise label_out_of_range(labels, logits.shape[-1])
+    return gradient.reshape(logits.shape)
+
+
+def _rows(logits: NDArray[Any], labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], bool]:
+    """Contiguous logits (n, c) and labels (n) or (n, c), each of a type that a kernel is compiled for."""
+    classes = logits.shape[-1]
+    if labels.dtype.kind != "f":
+        rows = np.ascontiguousarray(logits).reshape(-1, classes)
+        # An unsigned label above 2**63 turns negative, and so stays out of range.
+        return rows, np.ascontiguousarray(labels, _INT64).reshape(-1), False
+    dtype = np.result_type(logits, labels)
+    rows = np.ascontiguousarray(logits, dtype).reshape(-1, classes)
+    return rows, np.ascontiguousarray(labels, dtype).reshape(-1, classes), True
+
+
+@functools.cache
+def _kernel(function: Callable[..., bool], dtype: np.dtype[Any]) -> Any:
+    logits = const(dtype, 2)
+    labels = const(dtype, 2) if function in (_soft_losses, _soft_gradient) else const(_INT64, 1)
+    if function in (_losses, _soft_losses):
+        return compiled(function, types.boolean(logits, labels, mutable(dtype, 1)))
+    return compiled(function, types.boolean(logits, labels, const(dtype, 1), mutable(dtype, 2)))
+
+
+# From here on the code is compiled. Kernels return False where a label is out of range.
+
+
+def _losses(logits: Any, labels: Any, losses: Any) -> bool:
+    n, c = logits.shape
+    for i in range(n):
+        label = labels[i]
+        if label < 0 or label >= c:
+            return False
+        top = _row_maximum(logits, i)
+        total = logits.dtype.type(0)
+        for j in range(c):
+            total += _exp(logits[i, j] - top)
+        losses[i] = math.log(total) - (logits[i, label] - top)
+    return True
+
+
+def _soft_losses(logits: Any, labels: Any, losses: Any) -> bool:
+    n, c = logits.shape
+    for i in range(n):
+        top = _row_maximum(logits, i)
+        total = weight = picked = logits.dtype.type(0)
+        for j in range(c):
+            z = logits[i, j] - top
+            y = labels[i, j]
+            total += _exp(z)
+            weight += y
+            picked += y * z if y != 0 else y
+        losses[i] = weight * math.log(total) - picked
+    return True
+
+
+def _gradient(logits: Any, labels: Any, g: Any, gradient: Any) -> bool:
+    n, c = logits.shape
+    for i in range(n):
+        label = labels[i]
+        if label < 0 or label >= c:
+            return False
+        scale = g[i] / _exponentials(logits, i, gradient)
+        for j in range(c):
+            gradient[i, j] *= scale
+        gradient[i, label] -= g[i]
+    return True
+
+
+def _soft_gradient(logits: Any, labels: Any, g: Any, gradient: Any) -> bool:
+    n, c = logits.shape
+    for i in range(n):
+        total = _exponentials(logits, i, gradient)
+        weight = logits.dtype.type(0)
+        for j in range(c):
+            weight += labels[i, j]
+        scale = g[i] * weight / total
+        for j in range(c):
+            gradient[i, j] = gradient[i, j] * scale - g[i] * labels[i, j]
+    return True
+
+
+@register_jitable
+def _exponentials(logits: Any, i: int, row: Any) -> Any:
+    """exp(logits - max) of row i into the same row of another array, and their sum."""
+    top = _row_maximum(logits, i)
+    total = logits.dtype.type(0)
+    for j in range(logits.shape[1]):
+        e = _exp(logits[i, j] - top)
+        row[i, j] = e
+        total += e
+    return total
+
+
+@register_jitable
+def _row_maximum(x: Any, i: int) -> Any:
+    """A NaN may be passed over: it comes back as the exponential of itself."""
+    top = x[i, 0]
+    for j in range(1, x.shape[1]):
+        top = max(x[i, j], top)
+    return top
+
+
+# exp(x) for x <= 0, to two units in the last place: x = k log(2) + r, where |r| <= log(2) / 2, so
+# exp(x) = 2**k * (1 + r + r**2/2! + ...). Adding 1.5 * 2**23 (or 2**52) rounds x / log(2) to the integer k and leaves k
+# in the low bits of the sum, from where a shift puts it in the exponent. log(2) is split so that k times its upper part
+# is exact. Results below the smallest normal number are zero.
+
+
+def _exp_float32(x: Any) -> Any:
+    shifted = np.float32(x * np.float32(1.4426950408889634) + np.float32(12582912))
+    k = shifted - np.float32(12582912)
+    r = (x - k * np.float32(0.693359375)) + k * np.float32(2.12194440054690583e-4)
+    p = np.float32(1 / 5040)
+    p = p * r + np.float32(1 / 720)
+    p = p * r + np.float32(1 / 120)
+    p = p * r + np.float32(1 / 24)
+    p = p * r + np.float32(1 / 6)
+    p = p * r + np.float32(1 / 2)
+    p = p * r + np.float32(1)
+    p = p * r + np.float32(1)
+    power = np.int32((shifted.view(np.int32) + np.int32(127)) << np.int32(23)).view(np.float32)
+    return np.float32(0) if x < np.float32(-87) else p * power
+
+
+def _exp_float64(x: Any) -> Any:
+    shifted = np.float64(x * 1.4426950408889634 + 6755399441055744.0)
+    k = shifted - 6755399441055744.0
+    r = (x - k * 0.693145751953125) - k * 1.42860682030941723212e-6
+    p = 1 / 6227020800
+    p = p * r + 1 / 479001600
+    p = p * r + 1 / 39916800
+    p = p * r + 1 / 3628800
+    p = p * r + 1 / 362880
+    p = p * r + 1 / 40320
+    p = p * r + 1 / 5040
+    p = p * r + 1 / 720
+    p = p * r + 1 / 120
+    p = p * r + 1 / 24
+    p = p * r + 1 / 6
+    p = p * r + 1 / 2
+    p = p * r + 1
+    p = p * r + 1
+    power = np.int64((shifted.view(np.int64) + 1023) << 52).view(np.float64)
+    return 0.0 if x < -708.0 else p * power
+
+
+def _exp(x: Any) -> Any:
+    return np.exp(x)  # what it means; compiled code takes one of the two above
+
+
+@overload(_exp, jit_options={"fastmath": {"contract"}})
+def _(x: Any) -> Any:
+    # Without "reassoc", which would cancel the shift.
+    return _exp_float32 if x == types.float32 else _exp_float64

@@ -1,0 +1,38 @@
+"""Neural networks: functions, and layers as pure objects with `init` and `apply`."""
+
+from __future__ import annotations
+
+from . import initializers
+from .functions import (
+    elu,
+    gelu,
+    leaky_relu,
+    log_softmax,
+    mean_squared_error,
+    relu,
+    sigmoid,
+    silu,
+    softmax,
+    softmax_cross_entropy,
+    softplus,
+    tanh,
+)
+from .layers import Dense, Sequential
+
+__all__ = [
+    "Dense",
+    "Sequential",
+    "elu",
+    "gelu",
+    "initializers",
+    "leaky_relu",
+    "log_softmax",
+    "mean_squared_error",
+    "relu",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "softmax_cross_entropy",
+    "softplus",
+    "tanh",
+]

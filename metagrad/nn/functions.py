@@ -1,0 +1,20 @@
+"""Activations and losses for users: those of `ops`, with the boundary around them."""
+
+from __future__ import annotations
+
+from ..core.tensor import public
+from ..ops import activations, exponential, losses
+
+elu = public(activations.elu)
+gelu = public(activations.gelu)
+leaky_relu = public(activations.leaky_relu)
+log_softmax = public(activations.log_softmax)
+relu = public(activations.relu)
+sigmoid = public(activations.sigmoid)
+silu = public(activations.silu)
+softmax = public(activations.softmax)
+softplus = public(activations.softplus)
+tanh = public(exponential.tanh)
+
+mean_squared_error = public(losses.mean_squared_error)
+softmax_cross_entropy = public(losses.softmax_cross_entropy)

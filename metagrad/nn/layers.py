@@ -1,0 +1,141 @@
+"""Layers as pure objects without arrays: `init(key, shape)` makes parameters, `apply(params, x)` uses them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from ..core.primitive import Aval
+from ..core.tensor import public
+from ..errors import OptionError, ShapeError, requires
+from ..ops.contraction import affine, matmul
+from ..ops.elementwise import shape_of
+from ..random import split
+from ..transforms import make_graph
+from . import initializers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .initializers import Initializer
+
+Params = Any
+"""A pytree of arrays."""
+
+
+@runtime_checkable
+class Layer(Protocol):
+    """What `Sequential` takes, beside plain functions of an array."""
+
+    def init(self, key: Any, shape: tuple[int, ...]) -> Params:
+        """Parameters for inputs of a shape."""
+
+    def apply(self, params: Params, x: Any) -> Any:
+        """The output."""
+
+
+@public
+def _affine(x: Any, kernel: Any, bias: Any) -> Any:
+    if shape_of(x)[-1:] != kernel.shape[:1]:
+        need = f"inputs of shape (..., {kernel.shape[0]}), the kernel's first axis,"
+        raise ShapeError(requires("Dense", need, f"shape {shape_of(x)}"))
+    return matmul(x, kernel) if bias is None else affine(x, kernel, bias)
+
+
+class Dense:
+    """x @ kernel + bias, over the last axis.
+
+    Parameters: {"kernel": (inputs, features), "bias": (features,)}, of type `dtype`; no "bias" with `bias=False`.
+
+    >>> import metagrad as mg
+    >>> layer = mg.nn.Dense(3)
+    >>> params = layer.init(mg.random.key(0), (2,))
+    >>> layer.apply(params, mg.zeros((5, 2))).shape
+    (5, 3)
+    """
+
+    def __init__(
+        self,
+        features: int,
+        bias: bool = True,
+        kernel_init: Initializer | None = None,
+        bias_init: Initializer = initializers.zeros,
+        dtype: Any = np.float32,
+    ) -> None:
+        if not isinstance(features, int) or features < 1:
+            raise OptionError(requires("Dense", "a positive number of features", repr(features)))
+        self.features = features
+        self.bias = bias
+        self.kernel_init = kernel_init or initializers.glorot_uniform()
+        self.bias_init = bias_init
+        self.dtype = dtype
+
+    def init(self, key: Any, shape: tuple[int, ...]) -> Params:
+        """Parameters for inputs of a shape, of which only the last axis counts: a batch axis may be there or not."""
+        if not shape:
+            raise ShapeError(requires("Dense", "inputs of shape (..., features)", f"shape {tuple(shape)}"))
+        kernel_key, bias_key = split(key)
+        params = {"kernel": self.kernel_init(kernel_key, (shape[-1], self.features), self.dtype)}
+        if self.bias:
+            params["bias"] = self.bias_init(bias_key, (self.features,), self.dtype)
+        return params
+
+    def apply(self, params: Params, x: Any) -> Any:
+        """(..., inputs) to (..., features). Raises ShapeError where the last axis differs from the kernel's first."""
+        return _affine(x, params["kernel"], params.get("bias"))
+
+    __call__ = apply
+
+    def __repr__(self) -> str:
+        return f"Dense({self.features}{'' if self.bias else ', bias=False'})"
+
+
+class Sequential:
+    """Layers one after the other; plain functions of an array (`nn.relu`, a lambda) are layers without parameters.
+
+    Parameters: a tuple with those of each layer, {} for a function.
+
+    >>> import metagrad as mg
+    >>> net = mg.nn.Sequential(mg.nn.Dense(40), mg.nn.relu, mg.nn.Dense(1))
+    >>> params = net.init(mg.random.key(0), (1,))
+    >>> net.apply(params, mg.zeros((10, 1))).shape
+    (10, 1)
+    """
+
+    def __init__(self, *layers: Layer | Callable[[Any], Any]) -> None:
+        for layer in layers:
+            if not isinstance(layer, Layer) and not callable(layer):
+                raise OptionError(requires("Sequential", "layers and functions", repr(layer)))
+        self.layers = layers
+
+    def init(self, key: Any, shape: tuple[int, ...]) -> Params:
+        """Parameters for inputs of the shape that `apply` will get, a batch axis included where a layer depends on it.
+
+        The shapes between the layers are found by tracing each on a symbolic array.
+        """
+        params = []
+        aval = Aval(tuple(shape), np.dtype(np.float32))
+        for k, (layer, layer_key) in enumerate(zip(self.layers, split(key, len(self.layers)), strict=True)):
+            params.append(layer.init(layer_key, aval.shape) if isinstance(layer, Layer) else {})
+            if k + 1 < len(self.layers):
+                (output,) = make_graph(lambda x, k=k: self._run(k, params[k], x))(aval).outputs
+                aval = output.aval
+        return tuple(params)
+
+    def _run(self, k: int, params: Params, x: Any) -> Any:
+        layer = self.layers[k]
+        return layer.apply(params, x) if isinstance(layer, Layer) else layer(x)
+
+    def apply(self, params: Params, x: Any) -> Any:
+        """The output of the last layer. Raises ShapeError unless there are parameters for each layer."""
+        if len(params) != len(self.layers):
+            raise ShapeError(requires("Sequential", f"parameters for {len(self.layers)} layers", f"{len(params)}"))
+        for layer, own in zip(self.layers, params, strict=True):
+            x = layer.apply(own, x) if hasattr(layer, "apply") else layer(x)
+        return x
+
+    __call__ = apply
+
+    def __repr__(self) -> str:
+        return f"Sequential({', '.join(getattr(layer, '__name__', repr(layer)) for layer in self.layers)})"

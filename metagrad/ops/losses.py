@@ -1,0 +1,208 @@
+"""Loss functions."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..core.primitive import Aval, Primitive
+from ..errors import DTypeError, IndexingError, ShapeError, requires
+from .activations import log_softmax, softmax
+from .arithmetic import astype, equal, multiply, negative, subtract
+from .elementwise import common_device, shape_of
+from .reductions import sum as sum_
+from .shape import broadcast_to, expand_dims, reshape
+
+if TYPE_CHECKING:
+    from ..core.trace import Value
+
+_NAME = "softmax_cross_entropy"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SumOfSquares(Primitive):
+    """The sum of x^2 over the last `rank` axes."""
+
+    analytic = True
+    uses_output = False
+    rank: int
+
+    def forward(self, x: Any) -> Any:
+        kept = x.shape[: x.ndim - self.rank]
+        flat = x.reshape(*kept, math.prod(x.shape[len(kept) :]))
+        return np.matmul(flat[..., None, :], flat[..., :, None])[..., 0, 0]
+
+    def abstract(self, x: Any) -> Aval:
+        return Aval(x.shape[: len(x.shape) - self.rank], x.dtype, x.device)
+
+    def vjp(self, i: int, cotangent: Value, output: Value, x: Value) -> Value:
+        twice = multiply(cotangent, 2)
+        lead = twice.shape
+        return multiply(x, reshape(twice, (*lead, *(1,) * self.rank)) if lead else twice)
+
+    def jvp(self, i: int, tangent: Value, output: Value, x: Value) -> Value:
+        axes = tuple(range(-self.rank, 0))
+        return multiply(sum_(multiply(x, tangent), axis=axes), 2)
+
+    def batch(self, batched: tuple[bool, ...], x: Value) -> Value:
+        return self.bind(x)
+
+
+class SoftmaxCrossEntropy(Primitive):
+    """sum(y) log(sum(exp(x))) - sum(y x) for logits x (..., c) and labels y, soft (..., c) or integer (...)."""
+
+    uses_output = False
+
+    def forward(self, logits: Any, labels: Any) -> Any:
+        from metagrad_kernels import softmax_cross_entropy as kernel
+
+        try:
+            return kernel(logits, _as_array(labels))
+        except IndexError as error:
+            raise IndexingError(str(error)) from None
+
+    def abstract(self, logits: Any, labels: Any) -> Aval:
+        return Aval(logits.shape[:-1], _checked(logits, labels), common_device(_NAME, (logits, labels)))
+
+    def vjp(self, i: int, cotangent: Value, output: Value, logits: Value, labels: Value) -> Value:
+        if i == 0:
+            return SoftmaxCrossEntropyGradient().bind(logits, labels, cotangent)
+        return negative(multiply(expand_dims(cotangent, -1), log_softmax(logits))) if _soft(labels) else None
+
+    def jvp(self, i: int, tangent: Value, output: Value, logits: Value, labels: Value) -> Value:
+        if i == 0:
+            ones = np.ones(shape_of(logits)[:-1], _checked(logits, labels))
+            return _over_classes(multiply(SoftmaxCrossEntropyGradient().bind(logits, labels, ones), tangent))
+        return negative(_over_classes(multiply(tangent, log_softmax(logits)))) if _soft(labels) else None
+
+    def batch(self, batched: tuple[bool, ...], *inputs: Value) -> Value:
+        return self.bind(*_all_mapped(batched, inputs))
+
+
+class SoftmaxCrossEntropyGradient(Primitive):
+    """g (sum(y) softmax(x) - y): the gradient of the losses with respect to the logits, for cotangents g (...).
+
+    The kernel is fused; the derivatives are those of this formula, composed of differentiable operations.
+    """
+
+    uses_output = False
+
+    def forward(self, logits: Any, labels: Any, g: Any) -> Any:
+        from metagrad_kernels import softmax_cross_entropy_gradient as kernel
+
+        return kernel(logits, _as_array(labels), _as_array(g))
+
+    def abstract(self, logits: Any, labels: Any, g: Any) -> Aval:
+        return Aval(logits.shape, _checked(logits, labels), common_device(_NAME, (logits, labels, g)))
+
+    def vjp(self, i: int, cotangent: Value, output: Value, logits: Value, labels: Value, g: Value) -> Value:
+        if i == 0:  # the Jacobian with respect to the logits is symmetric
+            return self.jvp(0, cotangent, output, logits, labels, g)
+        if i == 1:
+            if not _soft(labels):
+                return None
+            inner = _over_classes(multiply(cotangent, softmax(logits)), keepdims=True)
+            return multiply(expand_dims(g, -1), subtract(inner, cotangent))
+        return _over_classes(multiply(cotangent, _residual(logits, labels)))
+
+    def jvp(self, i: int, tangent: Value, output: Value, logits: Value, labels: Value, g: Value) -> Value:
+        if i == 0:
+            p = softmax(logits)
+            weighted = multiply(multiply(p, tangent), expand_dims(_weight(labels, g), -1))
+            return subtract(weighted, multiply(p, _over_classes(weighted, keepdims=True)))
+        if i == 1:
+            if not _soft(labels):
+                return None
+            total = _over_classes(tangent, keepdims=True)
+            return multiply(expand_dims(g, -1), subtract(multiply(total, softmax(logits)), tangent))
+        return multiply(expand_dims(tangent, -1), _residual(logits, labels))
+
+    def batch(self, batched: tuple[bool, ...], *inputs: Value) -> Value:
+        return self.bind(*_all_mapped(batched, inputs))
+
+
+def _soft(labels: Value) -> bool:
+    return bool(labels.dtype.kind == "f")
+
+
+def _over_classes(x: Value, keepdims: bool = False) -> Value:
+    return sum_(x, axis=-1, keepdims=keepdims)
+
+
+def _weight(labels: Value, g: Value) -> Value:
+    """g sum(y)."""
+    return multiply(g, _over_classes(labels)) if _soft(labels) else g
+
+
+def _residual(logits: Value, labels: Value) -> Value:
+    """sum(y) softmax(x) - y."""
+    p = softmax(logits)
+    if _soft(labels):
+        return subtract(multiply(_over_classes(labels, keepdims=True), p), labels)
+    one_hot = equal(expand_dims(labels, -1), np.arange(shape_of(logits)[-1]))
+    return subtract(p, astype(one_hot, p.dtype))
+
+
+def _all_mapped(batched: tuple[bool, ...], inputs: tuple[Value, ...]) -> list[Value]:
+    size = next(x.shape[0] for x, b in zip(inputs, batched, strict=True) if b)
+    return [x if b else broadcast_to(x, (size, *x.shape)) for x, b in zip(inputs, batched, strict=True)]
+
+
+def _checked(logits: Any, labels: Any) -> Any:
+    """The dtype of the losses. Raises ShapeError and DTypeError where logits and labels do not fit."""
+    shape, given = shape_of(logits), shape_of(labels)
+    if logits.dtype.kind != "f":
+        raise DTypeError(requires(_NAME, "floating-point logits", logits.dtype))
+    if not shape or not shape[-1]:
+        raise ShapeError(requires(_NAME, "logits of shape (..., classes) with at least one class", f"shape {shape}"))
+    if labels.dtype.kind in "iu":
+        if given != shape[:-1]:
+            need = f"integer labels of shape {shape[:-1]}, one for each row of the logits {shape}"
+            raise ShapeError(requires(_NAME, need, f"shape {given}"))
+        return logits.dtype
+    if labels.dtype.kind != "f":
+        raise DTypeError(requires(_NAME, "integer or floating-point labels", labels.dtype))
+    if given != shape:
+        raise ShapeError(requires(_NAME, f"soft labels of the logits' shape {shape}", f"shape {given}"))
+    return np.result_type(logits.dtype, labels.dtype)
+
+
+def softmax_cross_entropy(logits: Any, labels: Any, /) -> Any:
+    """-sum(y log(softmax(x))) over the last axis: a loss for each example, not averaged.
+
+    `logits`: (..., classes). `labels`: integers (...) from 0 to classes - 1, or weights y (..., classes) in floating
+    point, which are differentiable and need not sum to 1: the loss is sum(y) log(sum(exp(x))) - sum(y x).
+
+    Raises ShapeError and DTypeError for labels that do not fit, IndexingError for a label that is no class.
+
+    >>> import metagrad as mg
+    >>> mg.nn.softmax_cross_entropy(mg.asarray([[0.0, 0.0], [0.0, 1000.0]]), mg.asarray([0, 0]))
+    Tensor([6.93147181e-01, 1.00000000e+03], dtype=float64)
+    """
+    logits, labels = _as_array(logits), _as_array(labels)
+    return SoftmaxCrossEntropy().bind(logits, labels)
+
+
+def mean_squared_error(prediction: Any, target: Any, /) -> Any:
+    """The mean of (prediction - target)^2 over all elements.
+
+    Raises ShapeError where the two shapes differ: broadcasting would hide a mistake.
+
+    >>> import metagrad as mg
+    >>> mg.nn.mean_squared_error(mg.asarray([1.0, 2.0]), mg.asarray([1.0, 5.0]))
+    Tensor(4.5, dtype=float64)
+    """
+    prediction, target = _as_array(prediction), _as_array(target)
+    shape = prediction.shape
+    if shape != target.shape:
+        raise ShapeError(requires("mean_squared_error", "shapes that agree", f"{shape} and {target.shape}"))
+    if not (size := math.prod(shape)):
+        raise ShapeError(requires("mean_squared_error", "at least one element", f"shape {shape}"))
+    return multiply(SumOfSquares(len(shape)).bind(subtract(prediction, target)), 1 / size)
+
+
+def _as_array(x: Any) -> Value:
+    return np.asarray(x) if isinstance(x, np.generic | int | float | list | tuple) else x
