@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .primitive import as_value
 from .trace import Trace, Tracer, Value
 
 if TYPE_CHECKING:
@@ -56,5 +57,5 @@ class BatchTrace(Trace):
                 batched.append(False)
         output = primitive.batch(tuple(batched), *values)
         if type(output) is tuple:
-            return tuple([BatchTracer(self, o) for o in output])
-        return BatchTracer(self, output)
+            return tuple([BatchTracer(self, as_value(o)) for o in output])
+        return BatchTracer(self, as_value(output))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from . import trace as tracing
+from .primitive import as_value
 from .trace import Trace, Tracer, Value, derivative_of, equation_of
 
 if TYPE_CHECKING:
@@ -53,5 +54,5 @@ class ForwardTrace(Trace):
             if tangent is None:
                 return output
             pairs = zip(output, tangent, strict=True)
-            return tuple(o if t is None else ForwardTracer(self, o, t) for o, t in pairs)
-        return output if tangent is None else ForwardTracer(self, output, tangent)
+            return tuple(o if t is None else ForwardTracer(self, o, as_value(t)) for o, t in pairs)
+        return output if tangent is None else ForwardTracer(self, output, as_value(tangent))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ..errors import MetagradError, MissingRuleError, requires
-from .tensor import boundary
+from .tensor import Tensor, boundary
 from .trace import Tracer, Value
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ class Primitive(metaclass=_Interned):
         total = None
         for i, tangent in enumerate(tangents):
             if tangent is not None:
-                total = add_cotangents(total, self.jvp(i, tangent, output, *inputs))
+                total = add_cotangents(total, as_value(self.jvp(i, tangent, output, *inputs)))
         return total
 
     def batch(self, batched: tuple[bool, ...], *inputs: Value) -> Any:
@@ -184,6 +184,11 @@ class _Handed:
 
 
 handed = _Handed()
+
+
+def as_value(x: Any) -> Value:
+    """What a rule returned, as a value: rules may be written with public operations, which give Tensors."""
+    return x._value if type(x) is Tensor else x
 
 
 def add_cotangents(a: Value, b: Value) -> Value:

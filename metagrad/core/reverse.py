@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import trace as tracing
 from .primitive import Aval, add_cotangents, handed
+from .tensor import Tensor
 from .trace import Trace, Tracer, Value, derivative_of, equation_of
 
 if TYPE_CHECKING:
@@ -169,6 +170,8 @@ def _step_back(node: Node, rule: Any, cotangent: Value, cotangents: dict[Node, V
         given = rule.vjp(i, cotangent, output, *inputs) if found is None else found[i]
         if given is None:
             continue
+        if type(given) is Tensor:
+            given = given._value
         dtype = inputs[i].dtype
         if given.dtype is not dtype and given.dtype != dtype:
             given = handed.astype(given, dtype)

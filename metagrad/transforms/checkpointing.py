@@ -11,6 +11,7 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..core import trace as tracing
 from ..core.forward import ForwardTrace, ForwardTracer
 from ..core.graph import Graph, trace_graph
 from ..core.primitive import Primitive, abstractify, handed
@@ -108,7 +109,11 @@ class Checkpoint(Primitive):
 
     def subgraph(self, *inputs: Any) -> Graph:
         """The program as a Graph, for inputs like these."""
-        return self.program.graph if isinstance(self.program, Run) else trace_graph(self.program, list(inputs))
+        return (
+            self.program.graph
+            if isinstance(self.program, Run)
+            else trace_graph(self.program, list(inputs), annotate=True)
+        )
 
     def vjp_all(self, needed: Any, cotangent: Any, output: Any, *inputs: Value) -> list[Value]:
         cotangents = [handed.zeros_like(o) if g is None else g for g, o in zip(cotangent, output, strict=True)]
@@ -148,7 +153,8 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
             found, out_tree = as_outputs("checkpoint", f(*unflatten(in_tree, list(inputs))))
             return found
 
-        graph = trace_graph(flat, [abstractify(v) if hasattr(v, "dtype") else v for v in values])
+        avals = [abstractify(v) if hasattr(v, "dtype") else v for v in values]
+        graph = trace_graph(flat, avals, annotate=tracing.graphs_running > 0)
         lifted = Graph([var for var, _ in graph.constants] + graph.inputs, [], graph.equations, graph.outputs)
         constants = [value for _, value in graph.constants]
         outputs = Checkpoint(Run(lifted)).bind(*constants, *[v for v in values if hasattr(v, "dtype")])

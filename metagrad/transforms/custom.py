@@ -48,7 +48,7 @@ class CustomVJP(Primitive):
         return self.function(*inputs)
 
     def abstract(self, *inputs: Any) -> Any:
-        return tuple(abstractify(x) for x in trace_graph(self.function, list(inputs)).outputs)
+        return tuple(abstractify(x) for x in trace_graph(self.function, list(inputs), annotate=True).outputs)
 
     def jvp_all(self, tangents: list[Value], output: Any, *inputs: Value) -> Any:
         raise MissingRuleError(requires("custom_vjp", "reverse mode", "forward mode: the function has only a VJP"))

@@ -41,7 +41,7 @@ def make_graph(f: Callable[..., Any]) -> Callable[..., Graph]:
             values, out_tree = as_outputs("make_graph", f(*unflatten(structure, list(inputs))))
             return values
 
-        graph = trace_graph(flat, avals)
+        graph = trace_graph(flat, avals, annotate=True)
         graph.in_tree = structure
         graph.out_tree = out_tree
         return graph
