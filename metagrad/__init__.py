@@ -7,7 +7,10 @@ Tensor(12., dtype=float64)
 
 from __future__ import annotations
 
+import importlib as _importlib
 import sys as _sys
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
 
 from . import errors, linalg, nn, optim, random
 from .arrays import keep_freed_memory as _keep_freed_memory
@@ -35,10 +38,21 @@ from .transforms import (
     vmap,
 )
 
+if _TYPE_CHECKING:
+    from . import data, meta, testing
+
 __version__ = "0.1.0"
 
 _tensor.operators = _sys.modules[__name__]
 _keep_freed_memory()
+
+
+def __getattr__(name: str) -> _Any:
+    """What stands above the engine is imported on first use, so that `import metagrad` stays fast."""
+    if name in ("data", "meta", "testing"):
+        return _importlib.import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [  # noqa: PLE0604
     "Aval",
@@ -48,6 +62,7 @@ __all__ = [  # noqa: PLE0604
     "Tensor",
     "checkpoint",
     "custom_vjp",
+    "data",
     "errors",
     "grad",
     "hessian",
@@ -58,12 +73,14 @@ __all__ = [  # noqa: PLE0604
     "linalg",
     "load",
     "make_graph",
+    "meta",
     "named_scope",
     "nn",
     "optim",
     "random",
     "save",
     "stop_gradient",
+    "testing",
     "value_and_grad",
     "vjp",
     "vmap",

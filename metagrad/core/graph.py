@@ -35,18 +35,17 @@ class Source(NamedTuple):
         return f"{self.file}:{self.line} in {self.function}"
 
 
-class Var:
-    """A symbolic array of a graph: its shape and dtype, and a number for its name."""
+class Var(Aval):
+    """A symbolic array of a graph, with a number for its name."""
 
-    __slots__ = ("aval", "number")
+    __slots__ = ("number",)
 
-    def __init__(self, aval: Aval, number: int) -> None:
-        self.aval = aval
+    def __init__(self, shape: tuple[int, ...], dtype: Any, device: str, number: int) -> None:
+        super().__init__(shape, dtype, device)
         self.number = number
 
-    shape = property(lambda self: self.aval.shape)
-    dtype = property(lambda self: self.aval.dtype)
-    device = property(lambda self: self.aval.device)
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
 
     @property
     def name(self) -> str:
@@ -58,7 +57,7 @@ class Var:
         return text
 
     def __repr__(self) -> str:
-        return f"{self.name}:{self.aval}"
+        return f"{self.name}:{super().__repr__()}"
 
 
 class Equation:
@@ -126,7 +125,7 @@ class GraphTrace(Trace):
 
     def new_var(self, aval: Aval) -> Var:
         self.count += 1
-        return Var(aval, self.count - 1)
+        return Var(aval.shape, aval.dtype, aval.device, self.count - 1)
 
     def source(self, aval: Aval) -> GraphTracer:
         """A symbolic input."""
@@ -146,7 +145,7 @@ class GraphTrace(Trace):
         if not self.alive:
             raise self.escaped(primitive)
         read = tuple([self.read(x) for x in inputs])
-        found = primitive.abstract(*[x.aval if type(x) is Var else x for x in read])
+        found = primitive.abstract(*read)
         several = type(found) is tuple
         outputs = tuple([self.new_var(aval) for aval in (found if several else (found,))])
         if self.annotate:
@@ -181,9 +180,48 @@ def trace_graph(function: Any, avals: list[Any], *, annotate: bool) -> Graph:
     `annotate`: with lines, scopes and origins, which take half of the time. A graph that is only run does without.
     """
     trace = GraphTrace(annotate)
-    inputs = [trace.source(aval) if type(aval) is Aval else aval for aval in avals]
+    inputs = [trace.source(aval) if isinstance(aval, Aval) else aval for aval in avals]
     with graph_running() if annotate else nullcontext(), trace.running():
         return trace.close([x for x in inputs if isinstance(x, GraphTracer)], list(function(*inputs)))
+
+
+class _Plan(NamedTuple):
+    """How to run a graph: every variable, constant and scalar has a place in a list; inputs come first."""
+
+    start: list[Value]
+    steps: list[tuple[Any, tuple[int, ...], tuple[int, ...], tuple[int, ...]]]
+    outputs: list[int]
+
+    @staticmethod
+    def of(graph: Graph) -> _Plan:
+        place: dict[Var, int] = {}
+        start: list[Value] = []
+
+        def put(value: Value) -> int:
+            start.append(value)
+            return len(start) - 1
+
+        def find(x: Any) -> int:
+            return place[x] if type(x) is Var else put(x)
+
+        for var in graph.inputs:
+            place[var] = put(None)
+        for var, value in graph.constants:
+            place[var] = put(value)
+        steps = []
+        for equation in graph.equations:
+            inputs = tuple([find(x) for x in equation.inputs])
+            for var in equation.outputs:
+                place[var] = put(None)
+            steps.append((equation.primitive.bind, inputs, tuple([place[var] for var in equation.outputs])))
+        outputs = [find(x) for x in graph.outputs]
+        needed = set(outputs)
+        timed = []
+        for bind, reads, writes in reversed(steps):
+            done = {*reads, *writes} - needed
+            needed |= done
+            timed.append((bind, reads, writes, tuple(done)))
+        return _Plan(start, timed[::-1], outputs)
 
 
 class Graph:
@@ -206,33 +244,23 @@ class Graph:
         self.outputs = outputs
         self.in_tree: Any = None
         self.out_tree: Any = None
-        self._last_uses: list[tuple[Var, ...]] | None = None
+        self._plan: _Plan | None = None
 
     def evaluate(self, values: list[Value]) -> list[Value]:
         """Run it on flat values, letting go of each intermediate after its last use."""
-        held: dict[Var, Value] = dict(self.constants)
-        held.update(zip(self.inputs, values, strict=True))
-        for equation, done in zip(self.equations, self.last_uses(), strict=True):
-            output = equation.primitive.bind(*[held[x] if type(x) is Var else x for x in equation.inputs])
-            if len(equation.outputs) == 1 and type(output) is not tuple:
-                held[equation.outputs[0]] = output
+        plan = self._plan = self._plan or _Plan.of(self)
+        held = plan.start.copy()
+        held[: len(values)] = values
+        for bind, inputs, outputs, done in plan.steps:
+            output = bind(*[held[k] for k in inputs])
+            if type(output) is tuple:
+                for k, o in zip(outputs, output, strict=True):
+                    held[k] = o
             else:
-                held.update(zip(equation.outputs, output, strict=True))
-            for var in done:
-                del held[var]
-        return [held[x] if type(x) is Var else x for x in self.outputs]
-
-    def last_uses(self) -> list[tuple[Var, ...]]:
-        """For each equation, the variables that nothing after it reads."""
-        if self._last_uses is None:
-            needed = {x for x in self.outputs if type(x) is Var}
-            found = []
-            for equation in reversed(self.equations):
-                own = {x for x in (*equation.inputs, *equation.outputs) if type(x) is Var} - needed
-                found.append(tuple(own))
-                needed |= own
-            self._last_uses = found[::-1]
-        return self._last_uses
+                held[outputs[0]] = output
+            for k in done:
+                held[k] = None
+        return [held[k] for k in plan.outputs]
 
     def __call__(self, *args: Any) -> Any:
         """Run it. Raises ShapeError where the arguments differ from those it was traced with."""

@@ -120,7 +120,7 @@ class Sequential:
             params.append(layer.init(layer_key, aval.shape) if isinstance(layer, Layer) else {})
             if k + 1 < len(self.layers):
                 (output,) = make_graph(lambda x, k=k: self._run(k, params[k], x))(aval).outputs
-                aval = output.aval
+                aval = output
         return tuple(params)
 
     def _run(self, k: int, params: Params, x: Any) -> Any:

@@ -8,6 +8,7 @@ with respect to an operand contracts the cotangent with the other one, by the sa
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -325,6 +326,10 @@ def einsum(subscripts: str, /, *operands: Any) -> Any:
     terms = inputs.split(",")
     if any(len(t) != len(s) for t, s in zip(terms, shapes, strict=False)) or len(terms) != len(shapes):
         raise ShapeError(requires("einsum", "a letter for each axis", f"{subscripts!r} with shapes {shapes}"))
+    sizes: dict[str, int] = {}
+    for letter, n in zip("".join(terms), itertools.chain.from_iterable(shapes), strict=True):
+        if sizes.setdefault(letter, n) != n:
+            raise ShapeError(requires("einsum", f"one size for {letter!r}", f"{subscripts!r} with shapes {shapes}"))
     values = []
     for k, (term, x) in enumerate(zip(terms, operands, strict=True)):
         terms[k], reduced = _unrepeated(term, x)
@@ -338,17 +343,9 @@ def einsum(subscripts: str, /, *operands: Any) -> Any:
         x, a = values.pop(pair[0]), terms.pop(pair[0])
         wanted = set("".join(terms)) | set(output)
         out = output if not terms else "".join(c for c in dict.fromkeys(a + b) if c in wanted)
-        values.append(_pair(x, y, a, b, out))
+        values.append(contract(x, y, a, b, out))
         terms.append(out)
     return _single(values[0], terms[0], output)
-
-
-def _pair(x: Value, y: Value, a: str, b: str, out: str) -> Value:
-    for letter in set(a) & set(b):
-        n, m = x.shape[a.index(letter)], y.shape[b.index(letter)]
-        if n != m:
-            raise ShapeError(requires("einsum", f"one size for {letter!r}", f"{n} and {m}"))
-    return contract(x, y, a, b, out)
 
 
 def _unrepeated(term: str, x: Value) -> tuple[str, Value]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.tensor import own
+from ..core.trace import Tracer
 from ..errors import DTypeError, requires
 from .arithmetic import zeros_for
 from .elementwise import shape_of
@@ -18,13 +19,16 @@ if TYPE_CHECKING:
 def asarray(x: Any, /, *, dtype: Any = None, device: str | None = None) -> Any:
     """A Tensor with its own copy of the data; a traced value stays traced.
 
-    `x`: a Tensor, a NumPy array, a number or nested lists of numbers. Raises DTypeError for complex numbers, strings
+    `x`: a Tensor, a NumPy array, a number or nested lists of these. Raises DTypeError for complex numbers, strings
     and ragged lists, DeviceError for a device that is not here.
     """
     from ..arrays import to_device
     from .arithmetic import astype
+    from .shape import stack
 
-    if isinstance(x, list | tuple) or not hasattr(x, "dtype"):
+    if _holds_traced(x):
+        x = stack([asarray(item) for item in x])
+    elif isinstance(x, list | tuple) or not hasattr(x, "dtype"):
         try:
             x = np.array(x)
         except ValueError:
@@ -35,6 +39,10 @@ def asarray(x: Any, /, *, dtype: Any = None, device: str | None = None) -> Any:
     if dtype is not None:
         x = astype(x, dtype)
     return x if device is None else to_device(x, device)
+
+
+def _holds_traced(x: Any) -> bool:
+    return isinstance(x, list | tuple) and any(isinstance(item, Tracer) or _holds_traced(item) for item in x)
 
 
 def zeros(shape: Any, *, dtype: Any = None) -> Any:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ..core.primitive import Aval, Primitive, handed
-from ..errors import DeviceError, ShapeError, requires
+from ..errors import DeviceError, DTypeError, ShapeError, requires
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 
 
 def shape_of(x: Value) -> tuple[int, ...]:
-    """The shape of a value or of an `Aval`; () for a Python scalar."""
+    """The shape of a value or of an `Aval`; () for a Python scalar. Raises DTypeError for a list."""
     try:
         return x.shape  # type: ignore[no-any-return]
     except AttributeError:
+        if isinstance(x, list | tuple):
+            got = f"a {type(x).__name__}; mg.asarray makes an array of it"
+            raise DTypeError(requires("array", "an array or a number", got)) from None
         return ()
 
 
@@ -38,7 +41,7 @@ def common_shape(name: str, shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
 
 def common_device(name: str, inputs: tuple[Any, ...]) -> str:
     """The one device of the inputs; raises DeviceError where there are two."""
-    devices = {x.device for x in inputs if type(x) is Aval}
+    devices = {x.device for x in inputs if isinstance(x, Aval)}
     if len(devices) > 1:
         raise DeviceError(requires(name, "arrays of one device", " and ".join(sorted(devices))))
     return devices.pop() if devices else "cpu"
@@ -86,7 +89,7 @@ class Elementwise(Primitive):
     def abstract(self, *inputs: Any) -> Aval:
         device = common_device(self.name, inputs)
         shape = common_shape(self.name, [shape_of(x) for x in inputs])
-        kinds = tuple([x.dtype if type(x) is Aval else type(x) for x in inputs])
+        kinds = tuple([x.dtype if isinstance(x, Aval) else type(x) for x in inputs])
         return Aval(shape, _dtype_of_result(self, kinds), device)
 
     def batch(self, batched: tuple[bool, ...], *inputs: Value) -> Value:

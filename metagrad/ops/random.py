@@ -109,6 +109,11 @@ class FoldIn(Primitive):
         return Aval((*shape, 2), _WORD, common_device("fold_in", (key, data)))
 
     def batch(self, batched: tuple[bool, ...], key: Value, data: Value) -> Value:
+        rank = max(len(key.shape) - 1 - batched[0], len(shape_of(data)) - batched[1])
+        if batched[0]:
+            key = reshape(key, (key.shape[0], *(1,) * (rank + 2 - len(key.shape)), *key.shape[1:]))
+        if batched[1]:
+            data = reshape(data, (data.shape[0], *(1,) * (rank + 1 - len(data.shape)), *data.shape[1:]))
         return self.bind(key, data)
 
 

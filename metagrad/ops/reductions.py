@@ -16,7 +16,7 @@ from .arithmetic import abs as abs_
 from .arithmetic import add, astype, divide, equal, isfinite, multiply, sqrt_or_zero, square, subtract, where
 from .elementwise import shape_of
 from .exponential import exp, log
-from .shape import Rearrangement, broadcast_to, normal_axes, normal_axis, reshape
+from .shape import Rearrangement, broadcast_to, normal_axes, normal_axis, reshape, with_array
 
 if TYPE_CHECKING:
     from ..core.trace import Value
@@ -196,9 +196,7 @@ class CumulativeSum(Rearrangement):
 
 
 def _reduce(primitive: Any, name: str, x: Value, axis: Any, keepdims: bool) -> Value:
-    if not hasattr(x, "shape"):
-        x = np.asarray(x)
-    return primitive(normal_axes(name, axis, len(x.shape)), bool(keepdims)).bind(x)
+    return primitive(normal_axes(name, axis, len(shape_of(x))), bool(keepdims)).bind(with_array(x))
 
 
 def sum(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
@@ -277,6 +275,7 @@ def logsumexp(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
     """log(sum(exp(x))) without overflow; -inf where all elements are."""
     from ..core.trace import Tracer
 
+    x = with_array(x)
     peak = max(x, axis=axis, keepdims=True)
     if isinstance(peak, Tracer):
         peak = _constant(peak)

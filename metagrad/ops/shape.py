@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.primitive import Aval, Primitive
-from ..errors import ShapeError, requires
+from ..core.trace import Tracer
+from ..errors import ShapeError, TraceError, requires
 from .elementwise import common_device, shape_of, unbroadcast
 
 if TYPE_CHECKING:
@@ -170,7 +171,8 @@ class Concat(Primitive):
         return Concat(self.axis + 1).bind(*full)
 
 
-def _with_array(x: Value) -> Value:
+def with_array(x: Value) -> Value:
+    """A value with a shape and a dtype: a Python number as an array."""
     return np.asarray(x) if type(x) in (int, float, bool) else x
 
 
@@ -184,7 +186,7 @@ def reshape(x: Any, /, shape: Any) -> Any:
         if wanted.count(-1) > 1 or (size % rest if rest else True):
             raise ShapeError(requires("reshape", f"a shape of {size} elements for {given}", wanted))
         wanted = tuple([size // rest if n == -1 else n for n in wanted])
-    return x if wanted == given and hasattr(x, "shape") else Reshape(wanted).bind(_with_array(x))
+    return x if wanted == given and hasattr(x, "shape") else Reshape(wanted).bind(with_array(x))
 
 
 def permute_dims(x: Any, /, axes: Any) -> Any:
@@ -256,7 +258,7 @@ def squeeze(x: Any, /, axis: Any = None) -> Any:
 def broadcast_to(x: Any, /, shape: Any) -> Any:
     """x repeated, without a copy, to a larger shape."""
     wanted = (shape,) if isinstance(shape, int) else tuple([as_index(n) for n in shape])
-    return x if shape_of(x) == wanted and hasattr(x, "shape") else BroadcastTo(wanted).bind(_with_array(x))
+    return x if shape_of(x) == wanted and hasattr(x, "shape") else BroadcastTo(wanted).bind(with_array(x))
 
 
 def broadcast_arrays(*arrays: Any) -> Any:
@@ -274,7 +276,7 @@ def concat(arrays: Any, /, *, axis: int | None = 0) -> Any:
     if axis is None:
         return concat([reshape(x, (-1,)) for x in arrays], axis=0)
     first = shape_of(arrays[0])
-    return Concat(normal_axis("concat", axis, len(first))).bind(*[_with_array(x) for x in arrays])
+    return Concat(normal_axis("concat", axis, len(first))).bind(*[with_array(x) for x in arrays])
 
 
 def stack(arrays: Any, /, *, axis: int = 0) -> Any:
@@ -334,8 +336,13 @@ def repeat(x: Any, repeats: Any, /, *, axis: int | None = None) -> Any:
 
     if axis is None:
         return repeat(reshape(x, (-1,)), repeats, axis=0)
+    if isinstance(repeats, Tracer):
+        raise TraceError(requires("repeat", "counts of known values (their sum is a shape)", f"{repeats!r}"))
     axis = normal_axis("repeat", axis, len(x.shape))
-    counts = np.asarray(getattr(repeats, "_value", repeats))
+    counts = np.asarray(repeats)
+    if counts.shape not in ((), (1,), (x.shape[axis],)) or counts.dtype.kind not in "iu" or (counts < 0).any():
+        need = f"a count of at least 0, or {x.shape[axis]} of them for axis {axis}"
+        raise ShapeError(requires("repeat", need, np.array2string(counts, threshold=9)))
     return take(x, np.repeat(np.arange(x.shape[axis]), counts), axis=axis)
 
 

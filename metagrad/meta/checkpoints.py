@@ -1,0 +1,83 @@
+"""A training run on disk: one file, replaced as a whole, that says all there is to know to go on."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..core.pytree import flatten, leaf_names, unflatten
+from ..errors import CheckpointError, OptionError, requires
+from ..serialization import load, save
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FILE = "checkpoint.safetensors"
+
+
+class Checkpoint(NamedTuple):
+    """A run after `iteration` iterations."""
+
+    state: Any
+    iteration: int
+    generator: dict[str, Any]
+    """The state of the numpy.random.Generator that samples the tasks."""
+    metrics_size: int
+    """The bytes of the metrics file that belong to these iterations."""
+
+
+def write_checkpoint(folder: Path, checkpoint: Checkpoint, settings: dict[str, Any]) -> None:
+    """Write it so that at any moment the folder holds either the one before or this one, whole."""
+    leaves, _ = flatten(checkpoint.state)
+    facts = {
+        "iteration": checkpoint.iteration,
+        "generator": checkpoint.generator,
+        "metrics_size": checkpoint.metrics_size,
+        "settings": settings,
+    }
+    save(folder / FILE, dict(zip(_names(checkpoint.state), leaves, strict=True)), {"run": facts})
+
+
+def read_checkpoint(folder: Path, like: Any, settings: dict[str, Any]) -> Checkpoint | None:
+    """The folder's checkpoint, with a state like `like`; None where there is none yet.
+
+    Raises CheckpointError for a file that is truncated or foreign, OptionError, naming the first that differs, for one
+    of a run with other settings.
+    """
+    path = folder / FILE
+    if not path.exists():
+        return None
+    arrays, metadata = load(path, with_metadata=True)
+    try:
+        facts = metadata["run"]
+        iteration, size = int(facts["iteration"]), int(facts["metrics_size"])
+        generator, stored = dict(facts["generator"]), dict(facts["settings"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            requires("resume", "a checkpoint of a training run", f"{path}, which is another file")
+        ) from error
+    _compare(stored, json.loads(json.dumps(settings)))
+    leaves, structure = flatten(like)
+    found = []
+    for name, leaf in zip(_names(like), leaves, strict=True):
+        shape, got = _shape(leaf), arrays.get(name)
+        if got is None or _shape(got) != shape:
+            what = "nothing" if got is None else f"shape {_shape(got)}"
+            raise CheckpointError(requires("resume", f"a checkpoint with {name} of shape {shape}", f"{what} in {path}"))
+        found.append(got)
+    return Checkpoint(unflatten(structure, found), iteration, generator, size)
+
+
+def _names(tree: Any) -> list[str]:
+    return [name or "state" for name in leaf_names(tree)]
+
+
+def _shape(leaf: Any) -> tuple[int, ...]:
+    return tuple(getattr(leaf, "shape", ()))
+
+
+def _compare(stored: dict[str, Any], settings: dict[str, Any]) -> None:
+    for name in sorted(stored.keys() | settings.keys()):
+        before, now = stored.get(name, "nothing"), settings.get(name, "nothing")
+        if before != now:
+            raise OptionError(requires("resume", f"the run's own settings, with {name} = {before}", f"{name} = {now}"))

@@ -1,0 +1,152 @@
+"""The outer loop around any learner: progress, metrics, checkpoints, and going on where a run was stopped."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..core.pytree import flatten, leaf_names
+from ..errors import NonFiniteError, OptionError, requires
+from .checkpoints import Checkpoint, read_checkpoint, write_checkpoint
+from .metrics import Metrics
+from .progress import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+class Interrupted(KeyboardInterrupt):
+    """Training was stopped by Ctrl-C, after it saved where it was."""
+
+
+def output_folder(path: Path | str) -> Path:
+    """The folder, made where it is missing; raises OptionError where files cannot be written to it."""
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise OptionError(requires("out", "a folder that can be written", f"{path} ({error.strerror})")) from error
+    return folder
+
+
+class Trainer:
+    """Runs `state, loss = step(state, sample(generator))` again and again, so that stopping it costs nothing.
+
+    In `folder` it keeps `metrics.jsonl` (a row every `log_every` iterations, the values of `measure(state, batch,
+    loss)` with the state *before* the step) and `checkpoint.safetensors` (every `checkpoint_every` iterations, replaced
+    atomically: state, iteration, the generator's state, `settings`). A run that is resumed continues bit for bit as if
+    it had never stopped, whatever stopped it; at worst the iterations since the last checkpoint are run again.
+    `settings` are what determines the run, as JSON values: resuming with others raises OptionError.
+    """
+
+    def __init__(
+        self,
+        step: Callable[[Any, Any], tuple[Any, Any]],
+        sample: Callable[[np.random.Generator], Any],
+        folder: Path | str,
+        *,
+        settings: dict[str, Any] | None = None,
+        measure: Callable[[Any, Any, Any], dict[str, float]] | None = None,
+        label: str = "training",
+        log_every: int = 20,
+        checkpoint_every: int = 1000,
+    ) -> None:
+        self.step = step
+        self.sample = sample
+        self.folder = output_folder(folder)
+        self.settings = settings or {}
+        self.measure = measure or (lambda state, batch, loss: {"loss": float(loss)})
+        self.label = label
+        self.log_every = log_every
+        self.checkpoint_every = checkpoint_every
+
+    def run(self, state: Any, iterations: int, generator: np.random.Generator, resume: bool = False) -> Any:
+        """Train from `state` up to `iterations` and return the state then. `generator` samples the tasks.
+
+        With `resume`, go on from the folder's checkpoint; where there is none yet, say so and start afresh. More
+        `iterations` than before extend the run.
+
+        Raises Interrupted on Ctrl-C, after saving; NonFiniteError for a loss that is NaN or infinite, with the last
+        good checkpoint kept; CheckpointError and OptionError for a checkpoint that cannot be resumed.
+        """
+        begin = 0
+        size = 0
+        if resume:
+            found = read_checkpoint(self.folder, state, self.settings)
+            if found is None:
+                print(f"{self.label}: nothing to resume in {self.folder}, starting afresh", flush=True)
+            else:
+                state, begin, size = found.state, found.iteration, found.metrics_size
+                generator.bit_generator.state = found.generator
+        if begin > iterations:
+            raise OptionError(requires("resume", f"at least the {begin} iterations that are done", f"{iterations}"))
+        metrics = Metrics(self.folder, size)
+        try:
+            return self._loop(state, begin, iterations, generator, metrics)
+        finally:
+            metrics.close()
+
+    def _loop(self, state: Any, begin: int, iterations: int, generator: np.random.Generator, metrics: Metrics) -> Any:
+        if begin == 0:
+            self._save(state, 0, generator, metrics)
+        with _ctrl_c() as pressed, Progress(self.label, iterations, begin) as progress:
+            for iteration in range(begin + 1, iterations + 1):
+                batch = self.sample(generator)
+                after, loss = self.step(state, batch)
+                if not math.isfinite(loss):
+                    self._fail(iteration, {"state": state, "batch": batch, "loss": loss})
+                if iteration % self.log_every == 0:
+                    values = self.measure(state, batch, loss)
+                    metrics.write({"iteration": iteration, **values})
+                    progress.metrics(values)
+                state = after
+                if pressed or iteration % self.checkpoint_every == 0 or iteration == iterations:
+                    self._save(state, iteration, generator, metrics)
+                progress(iteration)
+                if pressed:
+                    raise Interrupted(f"{self.label}: stopped after {iteration} iterations, saved in {self.folder}")
+        return state
+
+    def _save(self, state: Any, iteration: int, generator: np.random.Generator, metrics: Metrics) -> None:
+        if not all(np.isfinite(np.asarray(leaf)).all() for leaf in flatten(state)[0]):
+            self._fail(iteration, {"state": state})
+        found = Checkpoint(state, iteration, dict(generator.bit_generator.state), metrics.flush())
+        write_checkpoint(self.folder, found, self.settings)
+
+    def _fail(self, iteration: int, values: dict[str, Any]) -> None:
+        """Name the first tensor that is not finite, in the order in which they were computed."""
+        named = zip(leaf_names(values), flatten(values)[0], strict=True)
+        order = {name: i for i, name in enumerate(values)}
+        broken = [name for name, leaf in named if not np.isfinite(np.asarray(leaf)).all()]
+        first = min(broken, key=lambda name: order[name.split("'")[1]])
+        got = f"NaN or infinity in {first} at iteration {iteration}"
+        raise NonFiniteError(requires(self.label, "finite numbers", f"{got}; the last good checkpoint is kept"))
+
+
+@contextmanager
+def _ctrl_c() -> Iterator[list[bool]]:
+    """A list that is empty until Ctrl-C: an iteration is never cut in two. A second Ctrl-C does not wait."""
+    pressed: list[bool] = []
+
+    def handler(signum: int, frame: Any) -> None:
+        if pressed:
+            raise KeyboardInterrupt
+        pressed.append(True)
+
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
+        yield pressed
+        return
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, before)
