@@ -65,7 +65,9 @@ def to_public(x: Any) -> Any:
     kind = type(x)
     if kind is tuple or kind is list:
         return kind([to_public(item) for item in x])
-    return x if isinstance(x, Tensor) else Tensor(x)
+    if isinstance(x, Tensor):
+        return x
+    return Tensor(x if hasattr(x, "dtype") else np.asarray(x))
 
 
 def boundary(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> Any:

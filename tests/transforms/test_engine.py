@@ -225,6 +225,13 @@ def test_a_missing_rule_names_the_class():
             transform()
 
 
+def test_python_numbers_come_out_as_tensors():
+    for found in (mg.stop_gradient(1.5), Power(2)(1.5), mg.exp(0.0), mg.positive(2)):
+        assert isinstance(found, mg.Tensor)
+        assert found.shape == ()
+        assert str(found).startswith("Tensor(")
+
+
 def test_stop_gradient_stops_every_derivative():
     close(mg.grad(lambda x: mg.stop_gradient(x) * x)(3.0), 3.0)
     close(mg.grad(mg.grad(lambda x: mg.stop_gradient(x) * x))(3.0), 0.0)
