@@ -160,9 +160,10 @@ def provenance() -> dict[str, Any]:
     """The command, the commit (with + where the tree differs from it), the machine and the versions."""
     return {
         "command": " ".join(["python", *sys.orig_argv[1:]]),
-        "commit": _git("rev-parse", "--short=12", "HEAD") + ("+" if _git("status", "--porcelain") else ""),
+        "commit": _git("describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+"),
         "cpu": cpu_model(),
         "cores": os.cpu_count(),
+        "omp_num_threads": os.environ.get("OMP_NUM_THREADS", "default"),
         "python": platform.python_version(),
         "versions": _versions("numpy", "torch", "jax", "autograd"),
     }
@@ -172,7 +173,8 @@ def announce() -> None:
     """Print where the numbers come from."""
     where = provenance()
     versions = ", ".join(f"{name} {version}" for name, version in where["versions"].items())
-    print(f"{where['cpu']}, {where['cores']} cores; Python {where['python']}, {versions}; commit {where['commit']}")
+    print(f"{where['cpu']}, {where['cores']} cores, OMP_NUM_THREADS {where['omp_num_threads']}")
+    print(f"Python {where['python']}, {versions}; commit {where['commit']}")
 
 
 def cpu_model() -> str:

@@ -72,7 +72,7 @@ def torch_peers() -> Pair:
         return torch.autograd.grad(torch.autograd.grad(f(leaves), leaves, create_graph=True), leaves, v)
 
     functional = torch.func.grad(f)
-    print(f"torch: {torch.get_num_threads()} threads (its default)")
+    print(f"torch: {torch.get_num_threads()} threads")
     return [
         Contender("torch eager", lambda: torch.autograd.grad(f(leaves), leaves), list),
         Contender("torch.func", lambda: functional(constants), list),

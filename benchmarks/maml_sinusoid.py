@@ -114,7 +114,7 @@ def torch_peers(steps: int) -> list[Contender]:
 
     functional = torch.func.grad_and_value(meta_loss)
     constants = tuple(p.detach() for p in shared)
-    print(f"torch: {torch.get_num_threads()} threads (its default)")
+    print(f"torch: {torch.get_num_threads()} threads")
     return [
         Contender("torch eager, tasks batched", batched, lambda r: [r[0], *r[1]]),
         Contender("torch eager, loop", loop, lambda r: [r[0], *r[1]], rounds=0.5),

@@ -34,7 +34,9 @@ def main() -> None:
     from metagrad_kernels import kernels
 
     console = Console()
-    console.print(f"metagrad {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}")
+    console.print(
+        f"metagrad {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+    )
     console.print(", ".join(f"{package} {_version(package)}" for package in _PACKAGES), highlight=False)
     console.print("device cpu: here", highlight=False)
     console.print(f"device cuda: {_cuda()}", highlight=False, markup=False)

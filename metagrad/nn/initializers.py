@@ -82,9 +82,7 @@ def _fans(shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def _scaled(draw: Any, variance: Callable[[int, int], float]) -> Initializer:
-    return _initializer(
-        lambda key, shape, dtype: multiply(draw(key, shape, dtype), math.sqrt(variance(*_fans(shape))))
-    )
+    return _initializer(lambda key, shape, dtype: multiply(draw(key, shape, dtype), math.sqrt(variance(*_fans(shape)))))
 
 
 def _centred(key: Any, shape: tuple[int, ...], dtype: Any) -> Any:

@@ -77,5 +77,3 @@ def _map_values(function: Callable[[list[Value]], list[Value]], tree: Params) ->
     leaves, structure = flatten(tree)
     with np.errstate(all="ignore"):
         return unflatten(structure, [to_public(x) for x in function([to_value(x) for x in leaves])])
-
-
