@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import sys
 from pathlib import Path
@@ -34,6 +35,8 @@ class Target(NamedTuple):
 TARGETS = (
     Target("maml", 10, 0.01, 1, 0.42),
     Target("maml", 10, 0.01, 10, 0.14),
+    Target("maml", 10, 0.001, 1, 0.42),
+    Target("maml", 10, 0.001, 10, 0.14),
     Target("maml", 5, 0.001, 1, 0.75),
     Target("pretrained", 10, 0.01, 10, 1.5, at_most=False),
 )
@@ -88,8 +91,11 @@ def sinusoid(runs: list[Run]) -> list[str]:
 
 
 def _cell(rows: Rows) -> str:
-    each = ", ".join(f"{r['mse']:.3f} ± {r['ci95']:.3f}" for r in sorted(rows, key=lambda r: int(r["seed"])))
-    if len(rows) == 1:
+    each = ", ".join(
+        "diverges" if r["mse"] is None else f"{r['mse']:.3f} ± {r['ci95']:.3f}"
+        for r in sorted(rows, key=lambda r: int(r["seed"]))
+    )
+    if len(rows) == 1 or any(r["mse"] is None for r in rows):
         return each
     return f"**{statistics.mean(r['mse'] for r in rows):.3f}** ({each})"
 
@@ -109,7 +115,7 @@ def _targets(groups: dict[tuple[Any, ...], Rows]) -> list[str]:
                 continue
             found = [r["mse"] for r in rows if r["method"] == target.method and r["steps"] == target.steps]
             if found:
-                mean = statistics.mean(found)
+                mean = math.inf if None in found else statistics.mean(found)
                 met = mean <= target.bound if target.at_most else mean > target.bound
                 what = f"{LABELS[target.method]}, {shots}-shot, inner step {alpha:g}, after {target.steps}"
                 bound = f"{'at most' if target.at_most else 'above'} {target.bound:g}"

@@ -157,22 +157,35 @@ class Experiment:
 
 
 def rows_of(experiment: Experiment, errors: np.ndarray[Any, Any]) -> list[dict[str, Any]]:
-    """The rows of results.json: mean query error and half the width of its 95% confidence interval."""
+    """The rows of results.json: mean query error and half the width of its 95% confidence interval.
+
+    Both are None where a task that diverged leaves no finite mean.
+    """
     count = len(errors)
-    means, halves = errors.mean(axis=0), 1.96 * errors.std(axis=0) / math.sqrt(count)
+    with np.errstate(all="ignore"):
+        means, halves = errors.mean(axis=0), 1.96 * errors.std(axis=0) / math.sqrt(count)
     return [
         {
             "method": experiment.name,
             "shots": experiment.shots,
             "steps": step,
-            "mse": float(means[step]),
-            "ci95": float(halves[step]),
+            "mse": finite(means[step]),
+            "ci95": finite(halves[step]),
             "tasks": count,
             "iterations": experiment.args.iterations,
             "seed": experiment.args.seed,
         }
         for step in SHOWN_STEPS
     ]
+
+
+def finite(x: float) -> float | None:
+    """A number that JSON can hold."""
+    return float(x) if math.isfinite(x) else None
+
+
+def cell(row: dict[str, Any]) -> str:
+    return "diverges" if row["mse"] is None or row["ci95"] is None else f"{row['mse']:.3f} ±{row['ci95']:.3f}"
 
 
 def print_table(rows: list[dict[str, Any]], args: argparse.Namespace) -> None:
@@ -189,7 +202,7 @@ def print_table(rows: list[dict[str, Any]], args: argparse.Namespace) -> None:
     for shots in args.shots:
         for name in args.methods:
             found = {r["steps"]: r for r in rows if r["shots"] == shots and r["method"] == name}
-            cells = [f"{found[s]['mse']:.3f} ±{found[s]['ci95']:.3f}" for s in SHOWN_STEPS]
+            cells = [cell(found[s]) for s in SHOWN_STEPS]
             table.add_row(str(shots), METHODS[name].label, *cells)
         table.add_section()
     Console(width=None if sys.stdout.isatty() else 110).print(table)

@@ -100,7 +100,8 @@ def _by_step(plt: Any, trained: Trained) -> Any:
         for (other, name), (experiment, _, errors) in trained.items():
             if other != k:
                 continue
-            mean, half = errors.mean(axis=0), 1.96 * errors.std(axis=0) / np.sqrt(len(errors))
+            with np.errstate(all="ignore"):
+                mean, half = errors.mean(axis=0), 1.96 * errors.std(axis=0) / np.sqrt(len(errors))
             steps = np.arange(len(mean))
             label = experiment.method.label
             if count := diverged(errors):

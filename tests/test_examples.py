@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -173,3 +175,15 @@ def test_custom_primitive_is_right_to_third_order():
     assert len(pairs) == 4
     assert all(found == expected for found, expected in pairs)
     assert f"third, forward over reverse over reverse: {pairs[3][0]}" in output
+
+
+def test_a_mean_that_diverges_is_null_in_json_and_a_word_in_the_table(monkeypatch):
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    sinusoid = importlib.import_module("sinusoid")
+    args = sinusoid.parse(["--shots", "5", "--methods", "maml"])
+    errors = np.ones((4, 11))
+    errors[2, 5:] = np.inf
+    rows = sinusoid.rows_of(sinusoid.Experiment(args, "maml", 5), errors)
+    assert [r["mse"] for r in rows] == [1.0, 1.0, None, None]
+    assert [sinusoid.cell(r) for r in rows] == ["1.000 ±0.000"] * 2 + ["diverges"] * 2
+    assert "NaN" not in json.dumps(rows, allow_nan=False)
