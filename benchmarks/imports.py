@@ -43,8 +43,9 @@ def main() -> None:
         found = seconds(module, options.repeats)
         median = statistics.median(found)
         print(f"import {module:8}  median {median * 1e3:6.1f} ms  fastest {min(found) * 1e3:6.1f} ms")
-        rows.append({"benchmark": f"import {module}", "median_s": median, "fastest_s": min(found)})
-    met = rows[-1]["median_s"] <= TARGET
+        claims = [["s, median", median, TARGET if module == "metagrad" else None]]
+        rows.append({"benchmark": f"import {module}", "claims": claims, "fastest_s": min(found)})
+    met = median <= TARGET
     print(f"target at most {TARGET * 1e3:.0f} ms: {'met' if met else 'MISSED'}\nslowest modules, by themselves:")
     for time_, name in slowest("metagrad"):
         print(f"  {time_ * 1e3:6.1f} ms  {name}")

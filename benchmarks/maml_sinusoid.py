@@ -46,9 +46,8 @@ def problem() -> tuple[Params, tuple[Any, Any], tuple[Any, Any]]:
 def metagrad(steps: int) -> list[Contender]:
     import metagrad as mg
 
-    def net(params: Any, x: Any) -> Any:
-        (w1, b1), (w2, b2), (w3, b3) = params
-        return mg.nn.relu(mg.nn.relu(x @ w1 + b1) @ w2 + b2) @ w3 + b3
+    dense, relu = mg.nn.Dense, mg.nn.relu
+    net = mg.nn.Sequential(dense(WIDTH), relu, dense(WIDTH), relu, dense(1)).apply
 
     def mse(params: Any, batch: Any) -> Any:
         x, y = batch
@@ -61,10 +60,16 @@ def metagrad(steps: int) -> list[Contender]:
         return mg.mean(mg.vmap(task_loss, in_axes=(None, 0, 0))(params, support, query))
 
     params, support, query = problem()
-    params = [(mg.asarray(w), mg.asarray(b)) for w, b in params]
+    layers = [{"kernel": mg.asarray(w), "bias": mg.asarray(b)} for w, b in params]
+    params = (layers[0], {}, layers[1], {}, layers[2])
     support, query = (tuple(mg.asarray(x) for x in pair) for pair in (support, query))
     step = mg.value_and_grad(meta_loss)
-    return [Contender("metagrad", lambda: step(params, support, query), lambda r: _flat(r[0], r[1]))]
+
+    def flat(result: Any) -> list[Any]:
+        value, gradients = result
+        return _flat(value, [(layer["kernel"], layer["bias"]) for layer in gradients if layer])
+
+    return [Contender("metagrad", lambda: step(params, support, query), flat)]
 
 
 def torch_peers(steps: int) -> list[Contender]:

@@ -130,7 +130,7 @@ def benchmark(path: Path) -> list[str]:
     for title in dict.fromkeys(row["benchmark"] for row in rows):
         own = [row for row in rows if row["benchmark"] == title]
         lines += [f"### {title}", ""]
-        timed = [row for row in own if "median_s" in row]
+        timed = [row for row in own if "contender" in row]
         if timed:
             body = [
                 [
@@ -144,6 +144,9 @@ def benchmark(path: Path) -> list[str]:
             lines += [*table(["", "median, µs", "fastest, µs", "relative to the first"], body), ""]
             lines += [f"Floor of the machine: {timed[0]['floor_s'] * 1e6:.0f} µs.", ""]
         for row in own:
+            for what, value, bound in row.get("claims", []):
+                verdict = "" if bound is None else f", asked at most {bound:g}: {'met' if value <= bound else 'MISSED'}"
+                lines += [f"- {value:.2f} {what}{verdict}"]
             if "target" in row:
                 met = "met" if row["ratio"] <= row["at_most"] else "MISSED"
                 lines += [
@@ -166,7 +169,7 @@ def main() -> int:
     if args.sinusoid:
         lines += sinusoid([read_run(folder) for folder in args.sinusoid])
     if args.benchmarks:
-        lines += ["## Speed", ""]
+        lines += ["## Speed and memory", ""]
         for path in args.benchmarks:
             lines += benchmark(path)
     args.to.write_text("\n".join(lines).rstrip() + "\n")

@@ -230,7 +230,7 @@ class Graph:
     >>> import metagrad as mg
     >>> graph = mg.make_graph(mg.grad(lambda x: x * x * x))(2.0)
     >>> [equation.order for equation in graph.equations]
-    [0, 0, 1, 1, 1, 1, 1]
+    [0, 0, 1, 1, 1, 1, 1, 1]
     >>> graph(3.0)
     Tensor(27., dtype=float64)
     """

@@ -34,3 +34,8 @@ def leaf_names(tree: Any) -> list[str]:
 def broadcast_prefix(prefix: Any, tree: Any) -> list[Any]:
     """A value for each leaf of `tree`, from a tree that may stop earlier. None is a value here."""
     return optree.broadcast_prefix(prefix, tree, none_is_leaf=True)
+
+
+def leaves_with_nones(tree: Any) -> list[Any]:
+    """The leaves of a tree, each None among them."""
+    return optree.tree_leaves(tree, none_is_leaf=True)

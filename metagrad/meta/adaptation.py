@@ -8,13 +8,17 @@ import numpy as np
 import optree
 
 from ..core.pytree import flatten, unflatten
-from ..core.tensor import Tensor
+from ..core.tensor import Tensor, public
 from ..errors import OptionError, requires
 from ..operations import astype
+from ..ops.arithmetic import add_scaled
 from ..transforms import grad, named_scope, stop_gradient
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+_add_scaled = public(add_scaled)
 
 
 def adapt(
@@ -96,14 +100,16 @@ def _gradients(
 def _descend(leaf: Any, gradient: Any, rate: Any) -> Any:
     """leaf - rate * gradient, in the gradient's dtype, which is the leaf's."""
     if isinstance(rate, Tensor | np.ndarray):
-        return leaf - astype(rate * gradient, gradient.dtype)
+        return leaf + astype(-rate * gradient, gradient.dtype)
     if isinstance(rate, bool) or not isinstance(rate, int | float | np.number):
         raise OptionError(requires("adapt", "learning rates that are numbers or arrays", repr(rate)))
-    return leaf - float(rate) * gradient  # a Python number is weak: it leaves float32 alone
+    return _add_scaled(leaf, gradient, -float(rate))  # a Python number is weak: it leaves float32 alone
 
 
 def _spread(name: str, prefix: Any, params: Any) -> list[Any]:
     """One value for each leaf of the parameters."""
+    if isinstance(prefix, bool | int | float):
+        return [prefix] * len(flatten(params)[0])
     try:
         return optree.broadcast_prefix(prefix, params)
     except (ValueError, TypeError) as error:

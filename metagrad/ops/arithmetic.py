@@ -51,6 +51,21 @@ class Multiply(UnaryByInput):
         return multiply(d, inputs[1 - i])
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class AddScaled(Elementwise):
+    """x + scale y for a Python number: a step of gradient descent in one operation."""
+
+    analytic = True
+    uses_inputs = uses_output = False
+    scale: float
+
+    def forward(self, x: Any, y: Any) -> Any:
+        return np.add(x, np.multiply(y, self.scale))
+
+    def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
+        return multiply(d, self.scale) if i else d
+
+
 class Divide(Elementwise):
     analytic = True
     forward = np.divide
@@ -327,6 +342,11 @@ def multiply(x: Any, y: Any, /) -> Any:
 def divide(x: Any, y: Any, /) -> Any:
     """x / y, elementwise with broadcasting."""
     return _DIVIDE.bind(x, y)
+
+
+def add_scaled(x: Any, y: Any, scale: float, /) -> Any:
+    """x + scale y, elementwise with broadcasting, for a Python number `scale`."""
+    return AddScaled(float(scale)).bind(x, y)
 
 
 def square(x: Any, /) -> Any:

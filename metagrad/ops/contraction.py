@@ -120,9 +120,12 @@ class Contract(Primitive):
         return Aval(sizes, dtype, common_device("contract", (x, y)))
 
     def vjp(self, i: int, cotangent: Value, output: Value, x: Value, y: Value) -> Value:
-        if i == 0:
-            return Contract(self.out, self.b, self.a).bind(cotangent, y)
-        return Contract(self.a, self.out, self.b).bind(x, cotangent)
+        return self.transposes[0].bind(cotangent, y) if i == 0 else self.transposes[1].bind(x, cotangent)
+
+    @functools.cached_property
+    def transposes(self) -> tuple[Contract, Contract]:
+        """The contractions that give the cotangents of the two operands."""
+        return Contract(self.out, self.b, self.a), Contract(self.a, self.out, self.b)
 
     def jvp(self, i: int, tangent: Value, output: Value, x: Value, y: Value) -> Value:
         return self.bind(tangent, y) if i == 0 else self.bind(x, tangent)

@@ -24,28 +24,29 @@ _NAME = "softmax_cross_entropy"
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SumOfSquares(Primitive):
-    """The sum of x^2 over the last `rank` axes."""
+    """`scale` times the sum of x^2 over the last `rank` axes."""
 
     analytic = True
     uses_output = False
     rank: int
+    scale: float
 
     def forward(self, x: Any) -> Any:
         kept = x.shape[: x.ndim - self.rank]
         flat = x.reshape(*kept, math.prod(x.shape[len(kept) :]))
-        return np.matmul(flat[..., None, :], flat[..., :, None])[..., 0, 0]
+        return np.matmul(flat[..., None, :], flat[..., :, None])[..., 0, 0] * self.scale
 
     def abstract(self, x: Any) -> Aval:
         return Aval(x.shape[: len(x.shape) - self.rank], x.dtype, x.device)
 
     def vjp(self, i: int, cotangent: Value, output: Value, x: Value) -> Value:
-        twice = multiply(cotangent, 2)
+        twice = multiply(cotangent, 2 * self.scale)
         lead = twice.shape
         return multiply(x, reshape(twice, (*lead, *(1,) * self.rank)) if lead else twice)
 
     def jvp(self, i: int, tangent: Value, output: Value, x: Value) -> Value:
         axes = tuple(range(-self.rank, 0))
-        return multiply(sum_(multiply(x, tangent), axis=axes), 2)
+        return multiply(sum_(multiply(x, tangent), axis=axes), 2 * self.scale)
 
     def batch(self, batched: tuple[bool, ...], x: Value) -> Value:
         return self.bind(x)
@@ -201,7 +202,7 @@ def mean_squared_error(prediction: Any, target: Any, /) -> Any:
         raise ShapeError(requires("mean_squared_error", "shapes that agree", f"{shape} and {target.shape}"))
     if not (size := math.prod(shape)):
         raise ShapeError(requires("mean_squared_error", "at least one element", f"shape {shape}"))
-    return multiply(SumOfSquares(len(shape)).bind(subtract(prediction, target)), 1 / size)
+    return SumOfSquares(len(shape), 1 / size).bind(subtract(prediction, target))
 
 
 def _as_array(x: Any) -> Value:

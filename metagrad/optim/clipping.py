@@ -66,7 +66,7 @@ def clip_by_global_norm(max_norm: float) -> Callable[[Params], Params]:
 def _limited(leaves: list[Value], max_norm: float) -> list[Value]:
     if not leaves:
         return leaves
-    squares = [SumOfSquares(len(g.shape)).bind(g) for g in leaves]
+    squares = [SumOfSquares(len(g.shape), 1.0).bind(g) for g in leaves]
     norm = sqrt_or_zero(functools.reduce(add, squares))
     above = greater(norm, max_norm)
     factor = where(above, divide(max_norm, where(above, norm, 1)), 1)

@@ -6,7 +6,7 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from ..core.batching import BatchTrace, BatchTracer
-from ..core.pytree import broadcast_prefix, flatten, unflatten
+from ..core.pytree import broadcast_prefix, flatten, leaves_with_nones, unflatten
 from ..core.tensor import to_public, to_value
 from ..errors import ShapeError, requires
 from ..ops.shape import broadcast_to, moveaxis
@@ -52,11 +52,19 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
         axes = tuple(in_axes) if isinstance(in_axes, list) else in_axes
         if isinstance(axes, tuple) and len(axes) != len(args):
             raise ShapeError(requires("vmap", f"in_axes for {len(args)} arguments", f"{len(axes)} of them"))
-        leaves, structure = flatten((args, kwargs))
+        parts = [flatten(arg) for arg in args]
         try:
-            leaf_axes = _axes_of(axes, args, len(args)) + [0] * (len(leaves) - len(flatten(args)[0]))
+            leaf_axes = [
+                axis
+                for k, (arg, (found, _)) in enumerate(zip(args, parts, strict=True))
+                for axis in _axes_of(axes[k] if isinstance(axes, tuple) else axes, arg, found)
+            ]
         except ValueError as error:
             raise ShapeError(requires("vmap", "in_axes that are a prefix of the arguments", in_axes)) from error
+        if kwargs:
+            parts.append(flatten(kwargs))
+            leaf_axes += [0] * len(parts[-1][0])
+        leaves = [leaf for found, _ in parts for leaf in found]
         values = [to_value(x) for x in leaves]
         sizes = {}
         moved = []
@@ -77,30 +85,26 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
             leaf if axis is None else BatchTracer(trace, value)
             for value, leaf, axis in zip(moved, leaves, leaf_axes, strict=True)
         ]
-        call_args, call_kwargs = unflatten(structure, inputs)
+        rest = iter(inputs)
+        call_args = [unflatten(structure, [next(rest) for _ in found]) for found, structure in parts]
+        call_kwargs = call_args.pop() if kwargs else {}
         with trace.running():
             result = f(*call_args, **call_kwargs)
             outputs, out_tree = flatten(result)
-            found = []
-            for x, axis in zip(outputs, _axes_of(out_axes, result, None), strict=True):
-                found.append(to_public(_placed(trace, to_value(x), axis)))
-        return unflatten(out_tree, found)
+            mapped = []
+            for x, axis in zip(outputs, _axes_of(out_axes, result, outputs), strict=True):
+                mapped.append(to_public(_placed(trace, to_value(x), axis)))
+        return unflatten(out_tree, mapped)
 
     return functools.wraps(f)(wrapped) if hasattr(f, "__name__") else wrapped
 
 
-def _axes_of(axes: Any, tree: Any, count: int | None) -> list[Any]:
-    """An axis for each leaf; None leaves of the tree are empty subtrees and take none."""
+def _axes_of(axes: Any, tree: Any, leaves: list[Any]) -> list[Any]:
+    """An axis for each leaf. None in the tree is an empty subtree and takes none, None among the axes is a value."""
     if axes is None or isinstance(axes, int):
-        return [axes] * len(flatten(tree)[0])
-    present = broadcast_prefix(None, tree)
+        return [axes] * len(leaves)
     spread = broadcast_prefix(axes, tree)
-    if len(present) == len(flatten(tree)[0]):
-        return spread
-    import optree
-
-    leaves = optree.tree_leaves(tree, none_is_leaf=True)
-    return [axis for axis, leaf in zip(spread, leaves, strict=True) if leaf is not None]
+    return [axis for axis, leaf in zip(spread, leaves_with_nones(tree), strict=True) if leaf is not None]
 
 
 def _placed(trace: BatchTrace, x: Value, axis: int | None) -> Value:

@@ -19,6 +19,7 @@ import numpy as np
 import metagrad as mg
 from metagrad.core.pytree import flatten
 from metagrad.core.tensor import public
+from metagrad.ops.arithmetic import add_scaled
 from metagrad.ops.contraction import affine
 from metagrad.ops.inverse_normal import inverse_normal_cdf
 from metagrad.ops.random import OrthogonalFactor
@@ -578,6 +579,7 @@ for _name in ("matmul", "outer", "tensordot", "vecdot"):
             else (real(2, 3), real(3, 4))
         ),
     )
+row("add_scaled", real(2, 3), real(3), f=public(lambda x, y: add_scaled(x, y, -0.3)), ref=lambda x, y: x - 0.3 * y)
 row("affine", real(2, 3), real(3, 4), real(4), f=public(affine), ref=lambda x, w, b: x @ w + b)
 row("affine", real(3), real(3, 4), real(4), f=public(affine), ref=lambda x, w, b: x @ w + b, detail="vector")
 row("affine", real(5, 2, 3), real(3, 4), real(4), f=public(affine), ref=lambda x, w, b: x @ w + b, detail="stack")

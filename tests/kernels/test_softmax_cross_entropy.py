@@ -174,6 +174,21 @@ def test_a_cotangent_may_be_broadcast_and_of_another_type(implementation):
     np.testing.assert_array_equal(gradient, dense)
 
 
+@each_dtype
+def test_a_row_has_the_same_bits_wherever_it_lies_in_memory(dtype):
+    rng = np.random.default_rng(3)
+    row, label = rng.standard_normal(37).astype(dtype), np.array(5)
+    loss = softmax_cross_entropy(row, label)
+    gradient = softmax_cross_entropy_gradient(row, label, np.ones((), dtype))
+    for offset in range(16):
+        moved = np.zeros(64, dtype)[offset : offset + 37]
+        moved[:] = row
+        batch = np.stack([moved, -moved, moved])
+        np.testing.assert_array_equal(softmax_cross_entropy(moved, label), loss)
+        np.testing.assert_array_equal(softmax_cross_entropy(batch, np.full(3, 5))[[0, 2]], [loss, loss])
+        np.testing.assert_array_equal(softmax_cross_entropy_gradient(moved, label, np.ones((), dtype)), gradient)
+
+
 def test_two_threads_at_once_get_the_bits_of_one():
     rng = np.random.default_rng(2)
     logits, labels, g = rng.standard_normal((500, 50)), rng.integers(0, 50, 500), rng.standard_normal(500)
