@@ -21,7 +21,7 @@ from metagrad_kernels import (
     softmax_cross_entropy_gradient,
 )
 from metagrad_kernels.dispatch import Implementation, Operation
-from metagrad_kernels.softmax_cross_entropy import OPERATION
+from metagrad_kernels.softmax_cross_entropy import OPERATION, cpu
 
 IMPLEMENTATIONS = ["reference", "cpu"]
 DTYPES = [np.float32, np.float64]
@@ -175,18 +175,37 @@ def test_a_cotangent_may_be_broadcast_and_of_another_type(implementation):
 
 
 @each_dtype
-def test_a_row_has_the_same_bits_wherever_it_lies_in_memory(dtype):
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("classes", [1, 5, 8, 17, 37, 100])
+def test_bits_do_not_depend_on_where_the_arrays_lie_in_memory(dtype, soft, classes):
+    # What lies how close to what can only be set where the kernels are handed the results' memory.
     rng = np.random.default_rng(3)
-    row, label = rng.standard_normal(37).astype(dtype), np.array(5)
-    loss = softmax_cross_entropy(row, label)
-    gradient = softmax_cross_entropy_gradient(row, label, np.ones((), dtype))
-    for offset in range(16):
-        moved = np.zeros(64, dtype)[offset : offset + 37]
-        moved[:] = row
-        batch = np.stack([moved, -moved, moved])
-        np.testing.assert_array_equal(softmax_cross_entropy(moved, label), loss)
-        np.testing.assert_array_equal(softmax_cross_entropy(batch, np.full(3, 5))[[0, 2]], [loss, loss])
-        np.testing.assert_array_equal(softmax_cross_entropy_gradient(moved, label, np.ones((), dtype)), gradient)
+    labels = rng.uniform(0, 1, (1, classes)).astype(dtype) if soft else np.array([classes - 1])
+    losses_kernel, gradient_kernel = [
+        cpu._kernel(function, np.dtype(dtype))
+        for function in ((cpu._soft_losses, cpu._soft_gradient) if soft else (cpu._losses, cpu._gradient))
+    ]
+    memory, g, values = np.zeros(1000, dtype), np.array([0.7], dtype), rng.standard_normal(classes)
+    losses, gradients = set(), set()
+    for distance in range(classes, classes + 70):
+        for start, end in ((400, 400 + distance), (400, 400 - distance)):
+            logits = memory[start : start + classes].reshape(1, classes)
+            logits[:] = values
+            loss, gradient = memory[end : end + 1], memory[end : end + classes].reshape(1, classes)
+            losses_kernel(logits, labels, loss)
+            losses.add(loss.tobytes())
+            gradient_kernel(logits, labels, g, gradient)
+            gradients.add(gradient.tobytes())
+    assert len(losses) == len(gradients) == 1
+
+
+@each_dtype
+def test_a_row_has_the_same_bits_alone_and_in_a_batch(dtype):
+    rng = np.random.default_rng(4)
+    for classes in (1, 5, 8, 17, 37, 100):
+        logits, labels = rng.standard_normal((6, classes)).astype(dtype), rng.integers(0, classes, 6)
+        losses = [softmax_cross_entropy(x, y) for x, y in zip(logits, labels, strict=True)]
+        np.testing.assert_array_equal(softmax_cross_entropy(logits, labels), losses)
 
 
 def test_two_threads_at_once_get_the_bits_of_one():

@@ -125,11 +125,13 @@ def _soft_gradient(logits: Any, labels: Any, g: Any, gradient: Any) -> bool:
 def _exponentials(logits: Any, i: int, row: Any) -> Any:
     """exp(logits - max) of row i into the same row of another array, and their sum."""
     top = _row_maximum(logits, i)
+    for j in range(logits.shape[1]):
+        row[i, j] = _exp(logits[i, j] - top)
+    # A loop of its own, that does not write: compiled code adds one by one where what a loop reads and writes lie close
+    # together in memory, else in lanes, so that the last bit of a sum in the loop above would depend on addresses.
     total = logits.dtype.type(0)
     for j in range(logits.shape[1]):
-        e = _exp(logits[i, j] - top)
-        row[i, j] = e
-        total += e
+        total += row[i, j]
     return total
 
 
