@@ -8,7 +8,7 @@ differentiated again without asking for it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from operator import attrgetter
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
 from . import trace as tracing
@@ -122,61 +122,65 @@ class ReverseTrace(Trace):
         return Node(self.serial, rule, inputs, output, parents, origin)
 
 
-_serial = attrgetter("serial")
+class _Walk:
+    """The way back over a tape: cotangents by node, and the nodes that have one and wait for their turn, newest first.
 
-
-def reachable(roots: list[Node]) -> list[Node]:
-    """All nodes that the roots depend on, oldest first."""
-    seen = set(roots)
-    stack = list(seen)
-    while stack:
-        for parent in stack.pop().parents:
-            if parent is not None and parent not in seen:
-                seen.add(parent)
-                stack.append(parent)
-    return sorted(seen, key=_serial)
-
-
-def walk_back(nodes: list[Node], cotangents: dict[Node, Value]) -> None:
-    """Send the cotangents of the newest nodes back to the oldest: afterwards those of the sources stand in the dict.
-
-    Takes its nodes off the list as it goes, so that their memory is free as soon as nobody else holds them.
+    A node is younger than its parents, so when its turn comes, all that used it has been. It leaves the walk then, and
+    its memory is free as soon as nobody else holds it.
     """
-    while nodes:
-        node = nodes.pop()
-        rule = node.rule
-        if rule is None or node not in cotangents:
-            continue
-        cotangent = cotangents.pop(node)
-        if node.origin is None:
-            _step_back(node, rule, cotangent, cotangents)
+
+    __slots__ = ("cotangents", "waiting")
+
+    def __init__(self) -> None:
+        self.cotangents: dict[Node, Any] = {}
+        self.waiting: list[tuple[int, Node]] = []
+
+    def add(self, node: Node, cotangent: Value) -> None:
+        before = self.cotangents.get(node)
+        if before is None:
+            self.cotangents[node] = cotangent
+            heappush(self.waiting, (-node.serial, node))
         else:
-            with derivative_of(node.origin):
-                _step_back(node, rule, cotangent, cotangents)
+            self.cotangents[node] = handed.add(before, cotangent)
 
+    def run(self) -> None:
+        while self.waiting:
+            _, node = heappop(self.waiting)
+            if node.rule is None:
+                continue  # a source: its cotangent is the result
+            cotangent = self.cotangents.pop(node)
+            if node.origin is None:
+                self.step(node, cotangent)
+            else:
+                with derivative_of(node.origin):
+                    self.step(node, cotangent)
 
-def _step_back(node: Node, rule: Any, cotangent: Value, cotangents: dict[Node, Value]) -> None:
-    parents, output, inputs = node.parents, node.output, node.inputs
-    if type(rule) is Pick:
-        slots = cotangents.setdefault(parents[0], {})  # type: ignore[arg-type]
-        slots[rule.k] = add_cotangents(slots.get(rule.k), cotangent)
-        return
-    if type(output) is tuple:  # slots that nobody used are zero
-        cotangent = tuple([cotangent.get(k) for k in range(len(output))])
-    found = rule.vjp_all([p is not None for p in parents], cotangent, output, *inputs) if rule.joint else None
-    for i, parent in enumerate(parents):
-        if parent is None:
-            continue
-        given = rule.vjp(i, cotangent, output, *inputs) if found is None else found[i]
-        if given is None:
-            continue
-        if type(given) is Tensor:
-            given = given._value
-        dtype = inputs[i].dtype
-        if given.dtype is not dtype and given.dtype != dtype:
-            given = handed.astype(given, dtype)
-        before = cotangents.get(parent)
-        cotangents[parent] = given if before is None else handed.add(before, given)
+    def step(self, node: Node, cotangent: Any) -> None:
+        rule, parents, output, inputs = node.rule, node.parents, node.output, node.inputs
+        if type(rule) is Pick:
+            (main,) = parents
+            assert main is not None
+            slots = self.cotangents.get(main)
+            if slots is None:
+                self.add(main, {rule.k: cotangent})
+            else:
+                slots[rule.k] = add_cotangents(slots.get(rule.k), cotangent)
+            return
+        if type(output) is tuple:  # slots that nobody used are zero
+            cotangent = tuple([cotangent.get(k) for k in range(len(output))])
+        found = rule.vjp_all([p is not None for p in parents], cotangent, output, *inputs) if rule.joint else None
+        for i, parent in enumerate(parents):
+            if parent is None:
+                continue
+            given = rule.vjp(i, cotangent, output, *inputs) if found is None else found[i]
+            if given is None:
+                continue
+            if type(given) is Tensor:
+                given = given._value
+            dtype = inputs[i].dtype
+            if given.dtype is not dtype and given.dtype != dtype:
+                given = handed.astype(given, dtype)
+            self.add(parent, given)
 
 
 def shape_only(x: Value) -> Value:
@@ -185,11 +189,14 @@ def shape_only(x: Value) -> Value:
 
 
 def pull_back(outputs: list[tuple[Node | None, Value]], sources: list[Node]) -> list[Value]:
-    """The cotangents of the sources for (node, cotangent) pairs of the outputs; None where nothing arrives."""
-    cotangents: dict[Node, Value] = {}
+    """The cotangents of the sources for (node, cotangent) pairs of the outputs; None where nothing arrives.
+
+    Empties the list of outputs, so that the walk is the last to hold the tape.
+    """
+    walk = _Walk()
     for node, cotangent in outputs:
         if node is not None:
-            cotangents[node] = add_cotangents(cotangents.get(node), cotangent)
+            walk.add(node, cotangent)
     outputs.clear()
-    walk_back(reachable(list(cotangents)), cotangents)
-    return [cotangents.get(source) for source in sources]
+    walk.run()
+    return [walk.cotangents.get(source) for source in sources]

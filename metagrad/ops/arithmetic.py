@@ -60,7 +60,10 @@ class AddScaled(Elementwise):
     scale: float
 
     def forward(self, x: Any, y: Any) -> Any:
-        return np.add(x, np.multiply(y, self.scale))
+        scaled = np.multiply(y, self.scale)
+        shape = scaled.shape
+        fits = x.dtype == scaled.dtype and shape[len(shape) - x.ndim :] == x.shape
+        return np.add(x, scaled, out=scaled) if fits and shape else np.add(x, scaled)
 
     def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
         return multiply(d, self.scale) if i else d
