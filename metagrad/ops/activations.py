@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.primitive import Aval, Primitive
-from .arithmetic import add, greater, multiply, negative, square, subtract, where
+from .arithmetic import add, multiply, negative, square, subtract, where
 from .elementwise import Predicate, UnaryByInput, UnaryByOutput, common_device, shape_of
 from .exponential import exp, expm1, logaddexp, tanh
+from .predicates import greater
 from .reductions import sum as sum_
 from .shape import normal_axis
 

@@ -1,4 +1,4 @@
-"""Arithmetic, powers, comparisons, logic and rounding."""
+"""Arithmetic and powers, extremes and choice."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import numpy as np
 
 from ..core.primitive import Aval
 from ..errors import DTypeError, requires
-from .elementwise import Elementwise, Predicate, UnaryByInput, shape_of
+from .elementwise import Elementwise, UnaryByInput, shape_of
+from .predicates import equal, floor_divide, greater, sign
 
 if TYPE_CHECKING:
     from ..core.trace import Value
@@ -61,9 +62,10 @@ class AddScaled(Elementwise):
 
     def forward(self, x: Any, y: Any) -> Any:
         scaled = np.multiply(y, self.scale)
-        shape = scaled.shape
-        fits = x.dtype == scaled.dtype and shape[len(shape) - x.ndim :] == x.shape
-        return np.add(x, scaled, out=scaled) if fits and shape else np.add(x, scaled)
+        if type(x) is not np.ndarray or type(scaled) is not np.ndarray or x.dtype != scaled.dtype:
+            return np.add(x, scaled)
+        in_place = scaled.shape[scaled.ndim - x.ndim :] == x.shape
+        return np.add(x, scaled, out=scaled if in_place else None)
 
     def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
         return multiply(d, self.scale) if i else d
@@ -211,108 +213,6 @@ class Cast(Elementwise):
         return astype(tangent, self.dtype)
 
 
-class Sign(Predicate):
-    forward = np.sign
-
-
-class Floor(Predicate):
-    forward = np.floor
-
-
-class Ceil(Predicate):
-    forward = np.ceil
-
-
-class Trunc(Predicate):
-    forward = np.trunc
-
-
-class Round(Predicate):
-    """To the nearest integer, halves to even."""
-
-    forward = np.rint
-
-
-class FloorDivide(Predicate):
-    forward = np.floor_divide
-
-
-class Equal(Predicate):
-    forward = np.equal
-
-
-class NotEqual(Predicate):
-    forward = np.not_equal
-
-
-class Less(Predicate):
-    forward = np.less
-
-
-class LessEqual(Predicate):
-    forward = np.less_equal
-
-
-class Greater(Predicate):
-    forward = np.greater
-
-
-class GreaterEqual(Predicate):
-    forward = np.greater_equal
-
-
-class LogicalAnd(Predicate):
-    forward = np.logical_and
-
-
-class LogicalOr(Predicate):
-    forward = np.logical_or
-
-
-class LogicalXor(Predicate):
-    forward = np.logical_xor
-
-
-class LogicalNot(Predicate):
-    forward = np.logical_not
-
-
-class BitwiseAnd(Predicate):
-    forward = np.bitwise_and
-
-
-class BitwiseOr(Predicate):
-    forward = np.bitwise_or
-
-
-class BitwiseXor(Predicate):
-    forward = np.bitwise_xor
-
-
-class BitwiseInvert(Predicate):
-    forward = np.bitwise_invert
-
-
-class BitwiseLeftShift(Predicate):
-    forward = np.left_shift
-
-
-class BitwiseRightShift(Predicate):
-    forward = np.right_shift
-
-
-class IsNan(Predicate):
-    forward = np.isnan
-
-
-class IsInf(Predicate):
-    forward = np.isinf
-
-
-class IsFinite(Predicate):
-    forward = np.isfinite
-
-
 _ADD, _SUBTRACT, _NEGATIVE, _MULTIPLY, _DIVIDE = Add(), Subtract(), Negative(), Multiply(), Divide()
 _SQUARE, _ABS, _SQRT, _WHERE = Square(), Abs(), Sqrt(), Where()
 
@@ -404,11 +304,6 @@ def remainder(x: Any, y: Any, /) -> Any:
     return Remainder().bind(x, y)
 
 
-def floor_divide(x: Any, y: Any, /) -> Any:
-    """floor(x / y)."""
-    return FloorDivide().bind(x, y)
-
-
 def maximum(x: Any, y: Any, /) -> Any:
     """The larger of the two, elementwise; equal inputs share the derivative."""
     return Maximum().bind(x, y)
@@ -439,126 +334,6 @@ def astype(x: Any, dtype: Any, /) -> Any:
     if type(x) in (int, float, builtins.bool):
         return np.asarray(x, dtype=wanted)
     return x if x.dtype == wanted else Cast(wanted).bind(x)
-
-
-def sign(x: Any, /) -> Any:
-    """-1, 0 or 1."""
-    return Sign().bind(x)
-
-
-def floor(x: Any, /) -> Any:
-    """The largest integer not above x."""
-    return Floor().bind(x)
-
-
-def ceil(x: Any, /) -> Any:
-    """The smallest integer not below x."""
-    return Ceil().bind(x)
-
-
-def trunc(x: Any, /) -> Any:
-    """The integer part of x."""
-    return Trunc().bind(x)
-
-
-def round(x: Any, /) -> Any:
-    """The nearest integer, halves to even."""
-    return Round().bind(x)
-
-
-def equal(x: Any, y: Any, /) -> Any:
-    """x == y, elementwise."""
-    return Equal().bind(x, y)
-
-
-def not_equal(x: Any, y: Any, /) -> Any:
-    """x != y, elementwise."""
-    return NotEqual().bind(x, y)
-
-
-def less(x: Any, y: Any, /) -> Any:
-    """x < y, elementwise."""
-    return Less().bind(x, y)
-
-
-def less_equal(x: Any, y: Any, /) -> Any:
-    """x <= y, elementwise."""
-    return LessEqual().bind(x, y)
-
-
-def greater(x: Any, y: Any, /) -> Any:
-    """x > y, elementwise."""
-    return Greater().bind(x, y)
-
-
-def greater_equal(x: Any, y: Any, /) -> Any:
-    """x >= y, elementwise."""
-    return GreaterEqual().bind(x, y)
-
-
-def logical_and(x: Any, y: Any, /) -> Any:
-    """x and y, elementwise."""
-    return LogicalAnd().bind(x, y)
-
-
-def logical_or(x: Any, y: Any, /) -> Any:
-    """x or y, elementwise."""
-    return LogicalOr().bind(x, y)
-
-
-def logical_xor(x: Any, y: Any, /) -> Any:
-    """Either x or y, elementwise."""
-    return LogicalXor().bind(x, y)
-
-
-def logical_not(x: Any, /) -> Any:
-    """not x, elementwise."""
-    return LogicalNot().bind(x)
-
-
-def bitwise_and(x: Any, y: Any, /) -> Any:
-    """x & y for integers and booleans."""
-    return BitwiseAnd().bind(x, y)
-
-
-def bitwise_or(x: Any, y: Any, /) -> Any:
-    """x | y for integers and booleans."""
-    return BitwiseOr().bind(x, y)
-
-
-def bitwise_xor(x: Any, y: Any, /) -> Any:
-    """x ^ y for integers and booleans."""
-    return BitwiseXor().bind(x, y)
-
-
-def bitwise_invert(x: Any, /) -> Any:
-    """~x for integers and booleans."""
-    return BitwiseInvert().bind(x)
-
-
-def bitwise_left_shift(x: Any, y: Any, /) -> Any:
-    """x << y for integers."""
-    return BitwiseLeftShift().bind(x, y)
-
-
-def bitwise_right_shift(x: Any, y: Any, /) -> Any:
-    """x >> y for integers."""
-    return BitwiseRightShift().bind(x, y)
-
-
-def isnan(x: Any, /) -> Any:
-    """Whether x is NaN, elementwise."""
-    return IsNan().bind(x)
-
-
-def isinf(x: Any, /) -> Any:
-    """Whether x is infinite, elementwise."""
-    return IsInf().bind(x)
-
-
-def isfinite(x: Any, /) -> Any:
-    """Whether x is neither NaN nor infinite, elementwise."""
-    return IsFinite().bind(x)
 
 
 def zeros_for(x: Value) -> Any:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .arithmetic import add, divide, equal, multiply, negative, sqrt, square, subtract, where
+from .arithmetic import add, divide, multiply, negative, sqrt, square, subtract, where
 from .elementwise import Elementwise, UnaryByInput, UnaryByOutput
+from .predicates import equal
 
 if TYPE_CHECKING:
     from ..core.trace import Value

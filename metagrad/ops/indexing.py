@@ -16,8 +16,9 @@ from ..core.primitive import Aval, Primitive
 from ..core.tensor import Tensor, public
 from ..core.trace import Tracer, Value
 from ..errors import IndexingError, ShapeError, TraceError, requires
-from .arithmetic import add, greater_equal, where
+from .arithmetic import add, where
 from .elementwise import common_device, shape_of
+from .predicates import greater_equal
 from .shape import Linear, Rearrangement, broadcast_to, moveaxis, normal_axis, permute_dims, reshape
 
 Item = Any

@@ -10,10 +10,11 @@ import numpy as np
 from ..core.primitive import Aval, Primitive
 from ..errors import MetagradError, OptionError, ShapeError, requires
 from .arithmetic import abs as abs_
-from .arithmetic import add, divide, equal, multiply, negative, sqrt_or_zero, subtract, where
+from .arithmetic import add, divide, multiply, negative, sqrt_or_zero, subtract, where
 from .contraction import matmul, matrix_power, outer, tensordot, vecdot
 from .creation import eye, tril, triu, zeros_like
 from .elementwise import common_device, shape_of
+from .predicates import equal
 from .reductions import max as max_
 from .reductions import min as min_
 from .reductions import sum as sum_

@@ -11,8 +11,9 @@ import numpy as np
 from ..core.primitive import Aval, Primitive
 from ..errors import DTypeError, IndexingError, ShapeError, requires
 from .activations import log_softmax, softmax
-from .arithmetic import astype, equal, multiply, negative, subtract
+from .arithmetic import astype, multiply, negative, subtract
 from .elementwise import common_device, shape_of
+from .predicates import equal
 from .reductions import sum as sum_
 from .shape import broadcast_to, expand_dims, reshape
 

@@ -17,22 +17,12 @@ import numpy as np
 
 from ..core.primitive import Aval, Primitive
 from ..errors import DTypeError, OptionError, ShapeError, requires
-from .arithmetic import (
-    add,
-    astype,
-    bitwise_left_shift,
-    bitwise_or,
-    bitwise_right_shift,
-    clip,
-    less,
-    multiply,
-    remainder,
-    subtract,
-)
+from .arithmetic import add, astype, clip, multiply, remainder, subtract
 from .elementwise import common_device, shape_of
 from .exponential import log
 from .indexing import getitem, take
 from .inverse_normal import inverse_normal_cdf
+from .predicates import bitwise_left_shift, bitwise_or, bitwise_right_shift, less
 from .reductions import argmax, argsort
 from .shape import moveaxis, normal_axis, reshape
 

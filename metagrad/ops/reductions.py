@@ -13,9 +13,10 @@ import numpy as np
 from ..core.primitive import Aval, Primitive
 from ..errors import OptionError, ShapeError, requires
 from .arithmetic import abs as abs_
-from .arithmetic import add, astype, divide, equal, isfinite, multiply, sqrt_or_zero, square, subtract, where
+from .arithmetic import add, astype, divide, multiply, sqrt_or_zero, square, subtract, where
 from .elementwise import shape_of
 from .exponential import exp, log
+from .predicates import equal, isfinite
 from .shape import Rearrangement, broadcast_to, normal_axes, normal_axis, reshape, with_array
 
 if TYPE_CHECKING:
@@ -381,7 +382,8 @@ def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: flo
         return sum(astype(equal(x, 0), x.dtype) * -1 + 1, axis=axis, keepdims=keepdims)
     if ord < 0:
         raise OptionError(requires("vector_norm", "an ord of 0, at least 1, inf or -inf", ord))
-    from .arithmetic import greater, pow
+    from .arithmetic import pow
+    from .predicates import greater
 
     positive = greater(size, 0)
     total = sum(where(positive, pow(where(positive, size, 1), float(ord)), 0), axis=axis, keepdims=keepdims)

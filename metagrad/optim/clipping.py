@@ -10,9 +10,10 @@ import numpy as np
 from ..core.pytree import flatten, unflatten
 from ..core.tensor import to_public, to_value
 from ..errors import OptionError, requires
-from ..ops.arithmetic import add, astype, divide, greater, multiply, sqrt_or_zero, where
+from ..ops.arithmetic import add, astype, divide, multiply, sqrt_or_zero, where
 from ..ops.arithmetic import clip as clip_values
 from ..ops.losses import SumOfSquares
+from ..ops.predicates import greater
 from .rules import number
 
 if TYPE_CHECKING:

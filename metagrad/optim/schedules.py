@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.tensor import public
 from ..errors import OptionError, requires
-from ..ops.arithmetic import add, astype, divide, floor, greater_equal, minimum, multiply, pow, subtract, where
+from ..ops.arithmetic import add, astype, divide, minimum, multiply, pow, subtract, where
 from ..ops.exponential import cos
+from ..ops.predicates import floor, greater_equal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
