@@ -231,14 +231,27 @@ def earlier(out: Path) -> list[dict[str, Any]]:
     path = out / "run.json"
     if not path.exists():
         return []
-    last = json.loads(path.read_text())
+    try:
+        last = json.loads(path.read_text())
+    except json.JSONDecodeError:
+        print(f"{path} is not readable and is written anew", file=sys.stderr)
+        return []
     return [*last.pop("earlier", []), last]
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Whole or not at all, also when the process is killed."""
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(content, indent=1) + "\n")
+    os.replace(part, path)
 
 
 def run(args: argparse.Namespace) -> None:
     began, out = time.monotonic(), meta.output_folder(args.out)
-    origin = {**provenance(args), "seconds": None, "earlier": earlier(out) if args.resume else []}
-    (out / "run.json").write_text(json.dumps(origin, indent=1) + "\n")
+    before = earlier(out) if args.resume else []
+    origin = {**provenance(args), "seconds": None, "earlier": before}
+    if not before:  # a run that is resumed keeps its record until the end: this one may be refused
+        write_json(out / "run.json", origin)
     rows: list[dict[str, Any]] = []
     trained: dict[tuple[int, str], tuple[Experiment, Any, Any]] = {}
     for shots in args.shots:
@@ -248,16 +261,14 @@ def run(args: argparse.Namespace) -> None:
             errors = experiment.test(params)
             trained[shots, name] = experiment, params, errors
             rows += rows_of(experiment, errors)
-    (out / "results.json").write_text(json.dumps(rows, indent=1) + "\n")
+    write_json(out / "results.json", rows)
     print_table(rows, args)
     for (shots, _), (experiment, _, errors) in trained.items():
         if count := diverged(errors):
             label, tasks = experiment.method.label, len(errors)
             print(f"{label}, {shots}-shot: {count} of {tasks} tasks diverge with steps of {experiment.step_size:g}")
     pictures = draw_all(out, trained)
-    (out / "run.json").write_text(
-        json.dumps({**origin, "seconds": round(time.monotonic() - began, 1)}, indent=1) + "\n"
-    )
+    write_json(out / "run.json", {**origin, "seconds": round(time.monotonic() - began, 1)})
     print(f"Written to {out}: results.json, {', '.join(pictures)}")
 
 

@@ -25,19 +25,14 @@ operators: Any = None
 
 
 def own(array: Any) -> Any:
-    """A plain array that nobody else can write to: the array itself where that holds, else a copy.
+    """A plain array that nobody else can write to: a copy, since a read-only array may be another's view.
 
     Raises DTypeError for complex numbers, strings and objects.
     """
     if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
         what = "complex numbers are refused: split into real and imaginary parts" if array.dtype.kind == "c" else ""
         raise DTypeError(requires("asarray", "real numbers or booleans", f"dtype {array.dtype}{what and '; ' + what}"))
-    if isinstance(array, np.generic):
-        return array
-    flags = array.flags
-    if getattr(flags, "owndata", False) and not getattr(flags, "writeable", True):
-        return array
-    return array.copy()
+    return array if isinstance(array, np.generic) else array.copy()
 
 
 def to_value(x: Any) -> Any:
@@ -45,7 +40,12 @@ def to_value(x: Any) -> Any:
     kind = type(x)
     if kind is Tensor:
         return x._value
-    if isinstance(x, Tensor) or kind in _SCALARS:
+    if isinstance(x, Tensor):
+        trace = x.trace  # type: ignore[attr-defined]
+        if not trace.alive:
+            raise trace.escaped()
+        return x
+    if kind in _SCALARS:
         return x
     if kind is tuple or kind is list:
         return kind([to_value(item) for item in x])
@@ -90,6 +90,11 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
 
     wrapped.values = function  # type: ignore[attr-defined]
     return wrapped
+
+
+def _restore(array: Any) -> Tensor:
+    """What pickle calls."""
+    return Tensor(array)
 
 
 class Tensor:
@@ -146,9 +151,12 @@ class Tensor:
     def numpy(self) -> np.ndarray[Any, Any]:
         """The values as a read-only NumPy array, without a copy on the CPU."""
         value = self._concrete("numpy")
-        array = np.asarray(value.get() if hasattr(value, "get") else value).view()
-        array.flags.writeable = False
-        return array
+        array = np.asarray(value.get() if hasattr(value, "get") else value)
+        base: Any = array
+        while isinstance(base, np.ndarray):  # locked down to the buffer, so that no view can be unlocked again
+            base.flags.writeable = False
+            base = base.base
+        return array.view()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         array = self.numpy()
@@ -223,7 +231,7 @@ class Tensor:
         return self
 
     def __reduce__(self) -> Any:
-        return (operators.asarray, (np.array(self.numpy()),))
+        return (_restore, (np.array(self.numpy()),))
 
     # Operators.
     def __lt__(self, other: Any) -> Any:

@@ -42,9 +42,10 @@ class Trace:
     def process(self, primitive: Primitive, inputs: tuple[Value, ...]) -> Any:
         raise NotImplementedError
 
-    def escaped(self, primitive: Primitive) -> TraceError:
+    def escaped(self, primitive: Primitive | None = None) -> TraceError:
+        name = self.transform if primitive is None else primitive.name
         return TraceError(
-            f"[{primitive.name}] requires values of a transform that is still running but got one that escaped "
+            f"[{name}] requires values of a transform that is still running but got one that escaped "
             f"from {self.transform} after it ended: return it from the function instead of storing it"
         )
 

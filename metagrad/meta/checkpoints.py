@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from ..core.pytree import flatten, leaf_names, unflatten
 from ..errors import CheckpointError, OptionError, requires
 from ..serialization import load, save
@@ -60,20 +62,26 @@ def read_checkpoint(folder: Path, like: Any, settings: dict[str, Any]) -> Checkp
     leaves, structure = flatten(like)
     found = []
     for name, leaf in zip(_names(like), leaves, strict=True):
-        shape, got = _shape(leaf), arrays.get(name)
-        if got is None or _shape(got) != shape:
-            what = "nothing" if got is None else f"shape {_shape(got)}"
-            raise CheckpointError(requires("resume", f"a checkpoint with {name} of shape {shape}", f"{what} in {path}"))
+        wanted, got = _kind(leaf), arrays.get(name)
+        if got is None or _kind(got) != wanted:
+            what = "nothing" if got is None else _kind(got)
+            raise CheckpointError(requires("resume", f"a checkpoint with {name}, {wanted}", f"{what} in {path}"))
         found.append(got)
     return Checkpoint(unflatten(structure, found), iteration, generator, size)
+
+
+def forget_checkpoint(folder: Path) -> None:
+    """Remove the folder's checkpoint, if there is one: a run starts afresh."""
+    (folder / FILE).unlink(missing_ok=True)
 
 
 def _names(tree: Any) -> list[str]:
     return [name or "state" for name in leaf_names(tree)]
 
 
-def _shape(leaf: Any) -> tuple[int, ...]:
-    return tuple(getattr(leaf, "shape", ()))
+def _kind(leaf: Any) -> str:
+    array = np.asarray(leaf)
+    return f"{array.dtype} of shape {array.shape}"
 
 
 def _compare(stored: dict[str, Any], settings: dict[str, Any]) -> None:

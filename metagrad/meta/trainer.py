@@ -13,7 +13,7 @@ import numpy as np
 
 from ..core.pytree import flatten, leaf_names
 from ..errors import NonFiniteError, OptionError, requires
-from .checkpoints import Checkpoint, read_checkpoint, write_checkpoint
+from .checkpoints import Checkpoint, forget_checkpoint, read_checkpoint, write_checkpoint
 from .metrics import Metrics
 from .progress import Progress
 
@@ -89,6 +89,8 @@ class Trainer:
                 generator.bit_generator.state = found.generator
         if begin > iterations:
             raise OptionError(requires("resume", f"at least the {begin} iterations that are done", f"{iterations}"))
+        if begin == 0:  # an older run's checkpoint goes before the metrics that it counts on
+            forget_checkpoint(self.folder)
         metrics = Metrics(self.folder, size)
         try:
             return self._loop(state, begin, iterations, generator, metrics)

@@ -339,7 +339,7 @@ def einsum(subscripts: str, /, *operands: Any) -> Any:
         values.append(reduced)
     while len(values) > 1:
         plan = opt_einsum.contract_path(
-            ",".join(terms) + "->" + output, *[tuple(v.shape) for v in values], shapes=True, optimize="auto"
+            ",".join(terms) + "->" + output, *[tuple(v.shape) for v in values], shapes=True, optimize="dp"
         )[0]
         pair = sorted(plan[0])[:2] if len(plan[0]) > 1 else [0, 1]
         y, b = values.pop(pair[1]), terms.pop(pair[1])

@@ -46,6 +46,8 @@ class Slice(Rearrangement):
         return x[_filled(self.index)]
 
     def abstract(self, x: Any) -> Aval:
+        if any(type(item) is tuple and item[2] == 0 for item in self.index):
+            raise IndexingError(requires("getitem", "slices with a step other than 0", "a step of 0"))
         try:
             found = (
                 np.empty(0).reshape(0)[:0] if x is None else np.broadcast_to(np.empty(()), x.shape)[_filled(self.index)]

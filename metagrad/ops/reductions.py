@@ -380,8 +380,8 @@ def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: flo
         return sum(size, axis=axis, keepdims=keepdims)
     if ord == 0:
         return sum(astype(equal(x, 0), x.dtype) * -1 + 1, axis=axis, keepdims=keepdims)
-    if ord < 0:
-        raise OptionError(requires("vector_norm", "an ord of 0, at least 1, inf or -inf", ord))
+    if not isinstance(ord, int | float) or ord < 0:
+        raise OptionError(requires("vector_norm", "an ord of 0 or more, inf or -inf", repr(ord)))
     from .arithmetic import pow
     from .predicates import greater
 

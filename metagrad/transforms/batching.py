@@ -72,6 +72,8 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
             if axis is None:
                 moved.append(value)
                 continue
+            if not isinstance(axis, int):
+                raise ShapeError(requires("vmap", "in_axes of numbers and None", repr(axis)))
             shape = getattr(value, "shape", ())
             if not -len(shape) <= axis < len(shape):
                 raise ShapeError(requires("vmap", f"an argument with an axis {axis} to map", f"shape {shape}"))

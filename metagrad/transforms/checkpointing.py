@@ -143,14 +143,15 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     @functools.wraps(f)
-    def wrapped(*args: Any) -> Any:
-        leaves, in_tree = flatten(args)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        leaves, in_tree = flatten((args, kwargs))
         values = [to_value(x) for x in leaves]
         out_tree: Any = None
 
         def flat(*inputs: Any) -> list[Value]:
             nonlocal out_tree
-            found, out_tree = as_outputs("checkpoint", f(*unflatten(in_tree, list(inputs))))
+            given, named = unflatten(in_tree, list(inputs))
+            found, out_tree = as_outputs("checkpoint", f(*given, **named))
             return found
 
         avals = [abstractify(v) if hasattr(v, "dtype") else v for v in values]

@@ -48,10 +48,20 @@ def _record(
                 raise DTypeError(requires(transform, "a function that returns (output, aux)", repr(result)))
             result, aux = result
             leaves, aux_tree = flatten(aux)
-            aux = unflatten(aux_tree, [to_public(trace.lower(x)[0]) if isinstance(x, Tensor) else x for x in leaves])
+            aux = unflatten(
+                aux_tree, [to_public(trace.lower(to_value(x))[0]) if isinstance(x, Tensor) else x for x in leaves]
+            )
         outputs, out_tree = as_outputs(transform, result)
     lowered = [trace.lower(x) for x in outputs]
     return _Record([v for v, _ in lowered], [n for _, n in lowered], out_tree, sources, aux)
+
+
+def _aux(trace: ReverseTrace | ForwardTrace, aux: Any) -> Any:
+    """The tensors of a function's second result without their trace; what is no tensor stays."""
+    leaves, structure = flatten(aux)
+    return unflatten(
+        structure, [to_public(trace.lower(to_value(x))[0]) if isinstance(x, Tensor) else x for x in leaves]
+    )
 
 
 def _filled(cotangents: list[Value], values: list[Value]) -> list[Any]:
@@ -76,8 +86,15 @@ def value_and_grad(
     return _value_and_grad("value_and_grad", f, argnums, has_aux)
 
 
+def _chosen(name: str, argnums: Any) -> tuple[int, ...]:
+    chosen = tuple(argnums) if isinstance(argnums, tuple | list) else (argnums,)
+    if not all(isinstance(n, int) for n in chosen):
+        raise OptionError(requires(name, "argnums that are a number or a tuple of them", repr(argnums)))
+    return chosen
+
+
 def _value_and_grad(name: str, f: Any, argnums: int | tuple[int, ...], has_aux: bool) -> Callable[..., Any]:
-    chosen = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    chosen = _chosen(name, argnums)
 
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         numbers = [n + len(args) if n < 0 else n for n in chosen]
@@ -181,7 +198,9 @@ def jvp(f: Callable[..., Any], primals: Any, tangents: Any, has_aux: bool = Fals
         if has_aux:
             result, aux = result
             found, aux_tree = flatten(aux)
-            aux = unflatten(aux_tree, [to_public(trace.lower(x)[0]) if isinstance(x, Tensor) else x for x in found])
+            aux = unflatten(
+                aux_tree, [to_public(trace.lower(to_value(x))[0]) if isinstance(x, Tensor) else x for x in found]
+            )
         outputs, out_tree = as_outputs("jvp", result)
     lowered = [trace.lower(x) for x in outputs]
     output = unflatten(out_tree, [to_public(value) for value, _ in lowered])
@@ -222,7 +241,7 @@ def _basis(value: Value) -> Value:
 
 
 def _jacobian_arguments(f: Any, args: Any, kwargs: Any, argnums: Any, name: str) -> Any:
-    chosen = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    chosen = _chosen(name, argnums)
     if any(not -len(args) <= n < len(args) for n in chosen):
         raise OptionError(requires(name, f"argnums among {len(args)} positional arguments", chosen))
     chosen = tuple(n % len(args) for n in chosen)

@@ -19,6 +19,7 @@ import metagrad as mg
 from metagrad import meta
 from metagrad.core.pytree import flatten
 from metagrad.errors import CheckpointError, NonFiniteError, OptionError
+from metagrad.meta.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 
 ROOT = Path(__file__).parents[2]
 
@@ -215,7 +216,7 @@ def test_a_foreign_checkpoint_is_one_sentence(tmp_path):
 def test_a_checkpoint_of_another_net_names_the_array(tmp_path):
     runs.train(tmp_path, 4)
     state = {"w": mg.zeros(3)}
-    with pytest.raises(CheckpointError, match=r"a checkpoint with \['w'\] of shape \(3,\) but got nothing"):
+    with pytest.raises(CheckpointError, match=r"a checkpoint with \['w'\], float64 of shape \(3,\) but got nothing"):
         runs.trainer(tmp_path).run(state, 8, np.random.default_rng(0), resume=True)
 
 
@@ -254,3 +255,10 @@ def test_rows_are_plain_json(tmp_path):
     runs.train(tmp_path, 4)
     for line in (tmp_path / "metrics.jsonl").read_text().splitlines():
         assert set(json.loads(line)) == {"iteration", "loss"}
+
+
+def test_a_checkpoint_of_another_dtype_is_refused(tmp_path):
+    state = {"w": mg.zeros(3)}
+    write_checkpoint(tmp_path, Checkpoint(state, 1, {}, 0), {})
+    with pytest.raises(CheckpointError, match=r"float32 of shape \(3,\) but got float64 of shape \(3,\)"):
+        read_checkpoint(tmp_path, {"w": mg.zeros(3, dtype=mg.float32)}, {})

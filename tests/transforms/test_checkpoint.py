@@ -109,3 +109,9 @@ def test_it_saves_memory_at_every_order(order):
 def test_control_flow_on_values_is_refused():
     with pytest.raises(TraceError, match="concrete value"):
         mg.checkpoint(lambda x: x if x > 0 else -x)(mg.asarray(1.0))
+
+
+def test_it_takes_keywords():
+    kept = mg.checkpoint(lambda x, *, k: x**2 * k)
+    close(mg.grad(lambda x: kept(x, k=3.0))(2.0), 12.0)
+    close(mg.grad(lambda k: kept(2.0, k=k))(3.0), 4.0)

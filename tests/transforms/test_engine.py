@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import pickle
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -237,3 +238,47 @@ def test_stop_gradient_stops_every_derivative():
     close(mg.grad(mg.grad(lambda x: mg.stop_gradient(x) * x))(3.0), 0.0)
     close(mg.jvp(mg.stop_gradient, (3.0,), (1.0,))[1], 0.0)
     assert set(mg.stop_gradient({"a": 1.0})) == {"a"}
+
+
+def test_no_view_that_goes_out_or_came_in_can_change_a_pullback():
+    own = np.array([1.0, 2.0])
+    view = own.view()
+    own.flags.writeable = False
+    x = mg.asarray([1.0, 2.0])
+    output, pull = mg.vjp(lambda a, b: mg.exp(a) * b, own, x)
+    view[:] = 100
+    for out in (np.asarray(output), x.numpy()):
+        with pytest.raises(ValueError, match="WRITEABLE"):
+            out.flags.writeable = True
+    close(pull(mg.ones(2))[1], np.exp([1.0, 2.0]))
+
+
+def test_an_escaped_tracer_is_refused_wherever_it_comes_in():
+    kept = []
+    mg.grad(lambda x: kept.append(x) or x * x)(2.0)
+    for use in (
+        lambda x: mg.grad(lambda y: x)(1.0),
+        lambda x: mg.jvp(lambda y: x, (1.0,), (1.0,)),
+        lambda x: mg.value_and_grad(lambda y: (y, x), has_aux=True)(1.0),
+        lambda x: mg.positive(x),
+        lambda x: mg.reshape(x, ()),
+        lambda x: mg.make_graph(lambda y: y + x)(1.0),
+    ):
+        with pytest.raises(mg.errors.TraceError, match="escaped from grad"):
+            use(kept[0])
+
+
+def test_tensors_are_pickled_by_value():
+    close(pickle.loads(pickle.dumps(mg.asarray([1.0, 2.0]))), [1, 2])
+
+
+def test_a_contraction_of_many_operands_leaves_no_cycles():
+    x, w = mg.ones(5), mg.ones((5, 5))
+    mg.einsum("i,ij,jk,k", x, w, w, x)
+    gc.collect()
+    gc.disable()
+    try:
+        close(mg.einsum("i,ij,jk,k", x, w, w, x), 125.0)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
