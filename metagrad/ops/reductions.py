@@ -279,7 +279,7 @@ def logsumexp(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
     x = with_array(x)
     peak = max(x, axis=axis, keepdims=True)
     if isinstance(peak, Tracer):
-        peak = _constant(peak)
+        peak = StopGradient().bind(peak)
     peak = where(isfinite(peak), peak, 0)
     total = log(sum(exp(subtract(x, peak)), axis=axis, keepdims=True))
     result = add(total, peak)
@@ -292,10 +292,9 @@ def sum_shape(x: Value, axis: Any) -> Aval:
     return Aval(tuple([n for a, n in enumerate(shape) if a not in axes]), x.dtype)
 
 
-class Constant(Primitive):
-    """The identity with no derivative: for shifts that cancel."""
+class StopGradient(Primitive):
+    """The identity, with no derivative: also for shifts that cancel."""
 
-    name = "stop_gradient"
     differentiable = False
 
     def forward(self, x: Any) -> Any:
@@ -306,10 +305,6 @@ class Constant(Primitive):
 
     def batch(self, batched: tuple[bool, ...], x: Value) -> Value:
         return self.bind(x)
-
-
-def _constant(x: Value) -> Value:
-    return Constant().bind(x)
 
 
 def cumulative_sum(x: Any, /, *, axis: int | None = None, include_initial: bool = False) -> Any:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.graph import Graph, trace_graph
-from ..core.primitive import Primitive, abstractify
+from ..core.primitive import abstractify
 from ..core.pytree import flatten, unflatten
 from ..core.tensor import to_value
 from ..core.trace import Value, context
+from ..ops.reductions import StopGradient
 from .trees import as_outputs
 
 if TYPE_CHECKING:
@@ -70,21 +71,6 @@ def named_scope(name: str) -> Iterator[None]:
         yield
     finally:
         context.scope = before
-
-
-class StopGradient(Primitive):
-    """The identity, with no derivative."""
-
-    differentiable = False
-
-    def forward(self, x: Any) -> Any:
-        return x
-
-    def abstract(self, x: Any) -> Any:
-        return x
-
-    def batch(self, batched: tuple[bool, ...], x: Value) -> Value:
-        return self.bind(x)
 
 
 def stop_gradient(x: Any) -> Any:
