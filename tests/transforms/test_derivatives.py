@@ -194,3 +194,28 @@ def test_a_failing_function_leaves_the_engine_clean():
         close(mg.grad(f)(X), first(X))
     equation = mg.make_graph(mg.sin)(1.0).equations[0]
     assert (equation.order, equation.scope) == (0, ())
+
+
+def test_the_walk_back_visits_each_node_once_however_it_is_shared():
+    def f(x):
+        for _ in range(40):
+            x = mg.sin(x) * 0.5 + x * 0.5
+        return x
+
+    calls = []
+
+    class Counted(mg.Primitive):
+        def forward(self, x):
+            return x * 1.0
+
+        def vjp(self, i, cotangent, output, x):
+            calls.append(1)
+            return cotangent
+
+    def shared(x):
+        y = Counted()(x)
+        return y * mg.exp(mg.sin(y)) + y
+
+    mg.grad(shared)(0.3)
+    assert len(calls) == 1
+    close(mg.grad(f)(0.1), mg.jvp(f, (0.1,), (1.0,))[1])
