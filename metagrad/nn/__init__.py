@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from . import initializers
 from .functions import (
+    conv2d,
+    conv2d_transpose,
     elu,
     gelu,
     leaky_relu,
@@ -22,6 +24,8 @@ from .layers import Dense, Sequential
 __all__ = [
     "Dense",
     "Sequential",
+    "conv2d",
+    "conv2d_transpose",
     "elu",
     "gelu",
     "initializers",

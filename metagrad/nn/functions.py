@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..core.tensor import public
-from ..ops import activations, exponential, losses
+from ..ops import activations, convolution, exponential, losses
 
 elu = public(activations.elu)
 gelu = public(activations.gelu)
@@ -15,6 +15,9 @@ silu = public(activations.silu)
 softmax = public(activations.softmax)
 softplus = public(activations.softplus)
 tanh = public(exponential.tanh)
+
+conv2d = public(convolution.conv2d)
+conv2d_transpose = public(convolution.conv2d_transpose)
 
 mean_squared_error = public(losses.mean_squared_error)
 softmax_cross_entropy = public(losses.softmax_cross_entropy)

@@ -26,7 +26,7 @@ from .shape import broadcast_to, matrix_transpose, permute_dims, reshape
 if TYPE_CHECKING:
     from ..core.trace import Value
 
-_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 class _Operand(NamedTuple):
@@ -136,7 +136,7 @@ class Contract(Primitive):
 
 @functools.cache
 def _batched(contract: Contract, batched: tuple[bool, ...]) -> Contract:
-    new = next(c for c in _LETTERS if c not in contract.a and c not in contract.b)
+    new = next(c for c in LETTERS if c not in contract.a and c not in contract.b)
     a = new + contract.a if batched[0] else contract.a
     b = new + contract.b if batched[1] else contract.b
     return Contract(a, b, new + contract.out)
@@ -200,14 +200,14 @@ class Affine(Primitive):
 
 @functools.cache
 def _batched_affine(affine: Affine, batched: tuple[bool, ...]) -> Affine:
-    new = next(c for c in _LETTERS if c not in affine.a and c not in affine.b)
+    new = next(c for c in LETTERS if c not in affine.a and c not in affine.b)
     a, b, c = (new * m + letters for m, letters in zip(batched, (affine.a, affine.b, affine.c), strict=True))
     return Affine(a, b, c, new + affine.out)
 
 
 def affine(x: Value, w: Value, offset: Value) -> Value:
     """x w + offset for x (..., k), w (k, m) and offset (m,): one pass over the product instead of two."""
-    lead = _LETTERS[: len(shape_of(x)) - 1]
+    lead = LETTERS[: len(shape_of(x)) - 1]
     return Affine(lead + "Z", "ZY", "Y", lead + "Y").bind(x, w, offset)
 
 
@@ -240,42 +240,45 @@ def matmul(x: Any, y: Any, /) -> Any:
     inner_y = y.shape[0] if len(y.shape) == 1 else y.shape[-2]
     if x.shape[-1] != inner_y or letters is None:
         raise ShapeError(requires("matmul", "(..., n, k) and (..., k, m)", f"{x.shape} and {y.shape}"))
-    a, b, out, x_shape, y_shape, shape = letters
+    a, b, out, x_shape, y_shape = letters
     if x_shape is not None:
         x = reshape(x, (*x_shape, *x.shape[-2:]))
     if y_shape is not None:
         y = reshape(y, (*y_shape, *y.shape[-2:]))
-    return Contract(a, b, out).bind(x, y) if shape is None else reshape(Contract(a, b, out).bind(x, y), shape)
+    return Contract(a, b, out).bind(x, y)
 
 
 @functools.lru_cache(4096)
 def _matmul_letters(m: int, n: int, x_lead: tuple[int, ...], y_lead: tuple[int, ...]) -> Any:
-    """The letters of a matmul; leading axes of size 1 that the other operand stretches are dropped and come back
-    free."""
+    """The letters of a matmul, and the leading shapes to be given to the operands."""
     if m == 1 or n == 1:
-        lead = _LETTERS[: max(m, n, 2) - 2]
+        lead = LETTERS[: max(m, n, 2) - 2]
         a = "z" if m == 1 else lead + "yz"
         b = "z" if n == 1 else lead + "zx"
-        return a, b, lead * (m > 1 or n > 1) + "y" * (m > 1) + "x" * (n > 1), None, None, None
-    rank = max(m, n) - 2
-    letters = _LETTERS[:rank]
+        return a, b, lead * (m > 1 or n > 1) + "y" * (m > 1) + "x" * (n > 1), None, None
+    letters = broadcast_letters(x_lead, y_lead)
+    if letters is None:
+        return None
+    a, b, out, x_shape, y_shape = letters
+    return a + "yz", b + "zx", out + "yx", x_shape, y_shape
+
+
+def broadcast_letters(x_lead: tuple[int, ...], y_lead: tuple[int, ...]) -> Any:
+    """Letters for leading axes that broadcast: of both operands and of the result, and the leading shapes to be given
+    to the operands (None: as they are); None where the axes do not fit.
+
+    An axis of size 1 that the other operand stretches is dropped, and comes back free.
+    """
+    rank = max(len(x_lead), len(y_lead))
+    letters = LETTERS[:rank]
     xs, ys = (1,) * (rank - len(x_lead)) + x_lead, (1,) * (rank - len(y_lead)) + y_lead
-    a = "".join(c for c, i, j in zip(letters, xs, ys, strict=True) if i != 1 or (j == 1 and len(x_lead) == rank))
-    b = "".join(c for c, i, j in zip(letters, xs, ys, strict=True) if j != 1 or (i == 1 and len(y_lead) == rank))
     if any(i != j and 1 not in (i, j) for i, j in zip(xs, ys, strict=True)):
         return None
-    size = dict(zip(letters, xs, strict=True))
-    other = dict(zip(letters, ys, strict=True))
-    x_shape = tuple(size[c] for c in a)
-    y_shape = tuple(other[c] for c in b)
-    return (
-        a + "yz",
-        b + "zx",
-        letters + "yx",
-        None if x_shape == x_lead else x_shape,
-        None if y_shape == y_lead else y_shape,
-        None,
-    )
+    a = "".join(c for c, i, j in zip(letters, xs, ys, strict=True) if i != 1 or (j == 1 and len(x_lead) == rank))
+    b = "".join(c for c, i, j in zip(letters, xs, ys, strict=True) if j != 1 or (i == 1 and len(y_lead) == rank))
+    x_shape = tuple(n for c, n in zip(letters, xs, strict=True) if c in a)
+    y_shape = tuple(n for c, n in zip(letters, ys, strict=True) if c in b)
+    return a, b, letters, None if x_shape == x_lead else x_shape, None if y_shape == y_lead else y_shape
 
 
 def vecdot(x: Any, y: Any, /, *, axis: int = -1) -> Any:
@@ -298,8 +301,8 @@ def tensordot(x: Any, y: Any, /, *, axes: Any = 2) -> Any:
         raise ShapeError(
             requires("tensordot", "contracted axes of equal sizes", f"{x.shape} and {y.shape}, axes {axes}")
         )
-    a = _LETTERS[:m]
-    b = "".join(a[left[right.index(k)]] if k in right else _LETTERS[m + k] for k in range(n))
+    a = LETTERS[:m]
+    b = "".join(a[left[right.index(k)]] if k in right else LETTERS[m + k] for k in range(n))
     out = "".join(c for k, c in enumerate(a) if k not in left) + "".join(c for k, c in enumerate(b) if k not in right)
     return Contract(a, b, out).bind(x, y)
 

@@ -1,0 +1,99 @@
+"""Which pixel of the image stands under which tap of the window, for each pixel of the result: as tables of indices."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Pair = tuple[int, int]
+
+
+class Geometry(NamedTuple):
+    """How the window moves.
+
+    Attributes:
+        stride: pixels between windows, vertical and horizontal.
+        padding: zeros around the image, ((top, bottom), (left, right)).
+        dilation: pixels between the taps of a window.
+    """
+
+    stride: Pair = (1, 1)
+    padding: tuple[Pair, Pair] = ((0, 0), (0, 0))
+    dilation: Pair = (1, 1)
+
+    def output_size(self, size: Pair, window: Pair) -> Pair:
+        """(oh, ow) for images of (h, w). Raises ValueError where not one window fits into the padded image."""
+        if min(*self.stride, *self.dilation, *window) < 1 or min(self.padding[0] + self.padding[1]) < 0:
+            raise ValueError(f"[convolution] requires positive strides, dilations and windows but got {window}, {self}")
+        high, wide = (
+            (n + sum(p) - d * (k - 1) - 1) // s + 1
+            for n, k, s, p, d in zip(size, window, self.stride, self.padding, self.dilation, strict=True)
+        )
+        if high < 1 or wide < 1:
+            got = f"size {size} with padding {self.padding} under a window of {window} with dilation {self.dilation}"
+            raise ValueError(f"[convolution] requires an image at least as large as the window but got {got}")
+        return high, wide
+
+
+class Phase(NamedTuple):
+    """Pixels of a result that are reached through the same taps.
+
+    Attributes:
+        pixels: their indices in the result, (q).
+        taps: the taps that reach them, (l).
+        sources: the pixel of the operand that each tap brings to each pixel, (q, l); -1 for none.
+    """
+
+    pixels: NDArray[Any]
+    taps: NDArray[Any]
+    sources: NDArray[Any]
+
+
+@functools.lru_cache(512)
+def sources(geometry: Geometry, size: Pair, window: Pair) -> NDArray[Any]:
+    """The pixel of the image under each tap at each output pixel, (oh * ow, kh * kw); -1 in the padding."""
+    out = geometry.output_size(size, window)
+    rows, columns = (
+        np.arange(o)[:, None] * s + np.arange(k) * d - p[0]
+        for o, k, s, p, d in zip(out, window, geometry.stride, geometry.padding, geometry.dilation, strict=True)
+    )
+    inside = ((rows >= 0) & (rows < size[0]))[:, None, :, None] & ((columns >= 0) & (columns < size[1]))[:, None]
+    pixels = rows[:, None, :, None] * size[1] + columns[:, None]
+    return _table(np.where(inside, pixels, -1).reshape(out[0] * out[1], window[0] * window[1]))
+
+
+@functools.lru_cache(512)
+def forward_phases(geometry: Geometry, size: Pair, window: Pair) -> tuple[Phase, ...]:
+    """How the result gathers from the image: one phase."""
+    table = sources(geometry, size, window)
+    return (Phase(_table(np.arange(len(table))), _table(np.arange(table.shape[1])), table),)
+
+
+@functools.lru_cache(512)
+def backward_phases(geometry: Geometry, size: Pair, window: Pair) -> tuple[Phase, ...]:
+    """How the gradient of the image gathers from that of the result: with a stride, a pixel meets only some taps."""
+    table = sources(geometry, size, window)
+    inverse = np.full((size[0] * size[1], table.shape[1]), -1)
+    q, tap = np.nonzero(table >= 0)
+    inverse[table[q, tap], tap] = q
+    (vertical, horizontal), ((top, _), (left, _)) = geometry.stride, geometry.padding
+    row, column = np.divmod(np.arange(len(inverse)), size[1])
+    kind = (row + top) % vertical * horizontal + (column + left) % horizontal
+    phases = []
+    for k in range(vertical * horizontal):
+        pixels = np.nonzero(kind == k)[0]
+        taps = np.nonzero((inverse[pixels] >= 0).any(axis=0))[0]
+        if len(pixels):
+            phases.append(Phase(_table(pixels), _table(taps), _table(inverse[np.ix_(pixels, taps)])))
+    return tuple(phases)
+
+
+def _table(indices: NDArray[Any]) -> NDArray[Any]:
+    table = np.ascontiguousarray(indices, np.int64)
+    table.flags.writeable = False
+    return table

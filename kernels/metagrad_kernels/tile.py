@@ -1,0 +1,183 @@
+"""The inner loop of all matrix products of ours: one tile of the result, kept in registers.
+
+    out[m, j] (+)= sum over t, c of a[t][m, c] * b[t][c, j]      for ROWS values of m and `columns` values of j
+
+The rows of `a` are given by their addresses, so that they may lie anywhere: a convolution hands in the addresses of the
+pixels under its window and never copies them (the indirect convolution of Dukhan 2019, arXiv 1907.02129). LLVM does not
+find this form by itself from loops over arrays, so it is written in LLVM's own instructions, for each vector width.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import llvmlite.binding as llvm
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, register_jitable
+
+ROWS = 6
+"""Rows of a tile: with 4 vectors a row, the sums, a row of `b` and one broadcast element fill 32 registers."""
+
+_INT = ir.IntType(64)
+
+
+def _vector_bytes() -> int:
+    features = llvm.get_host_cpu_features()
+    return 64 if features.get("avx512f") else 32 if features.get("avx2") else 16
+
+
+VECTOR_BYTES = _vector_bytes()
+VECTORS = 2 if VECTOR_BYTES == 32 else 4
+"""Vectors in the widest tile: AVX2 has only 16 registers."""
+
+
+def lanes(itemsize: int) -> int:
+    """Elements of a vector."""
+    return VECTOR_BYTES // itemsize
+
+
+class _Tile:
+    """Emits the instructions of one tile."""
+
+    def __init__(self, builder: Any, element: Any, itemsize: int, vectors: int) -> None:
+        self.builder = builder
+        self.element = element
+        self.itemsize = itemsize
+        self.vectors = vectors
+        self.vector = ir.VectorType(element, lanes(itemsize))
+        # Promoted to registers by LLVM.
+        self.sums = [[cgutils.alloca_once(builder, self.vector) for _ in range(vectors)] for _ in range(ROWS)]
+
+    def address(self, base: Any, offset: Any, scale: int = 1) -> Any:
+        return self.builder.add(base, self.builder.mul(offset, _INT(scale)))
+
+    def load(self, address: Any, kind: Any) -> Any:
+        value = self.builder.load(self.builder.inttoptr(address, kind.as_pointer()))
+        value.align = 8 if kind is _INT else self.itemsize
+        return value
+
+    def start(self, out_rows: Any, accumulate: bool) -> None:
+        zero = ir.Constant(self.vector, [ir.Constant(self.element, 0.0)] * self.vector.count)
+        for m, sums in enumerate(self.sums):
+            row = self.load(self.address(out_rows, _INT(8 * m)), _INT) if accumulate else None
+            for j, total in enumerate(sums):
+                first = zero if row is None else self.load(self.address(row, _INT(j * VECTOR_BYTES)), self.vector)
+                self.builder.store(first, total)
+
+    def finish(self, out_rows: Any) -> None:
+        for m, sums in enumerate(self.sums):
+            row = self.load(self.address(out_rows, _INT(8 * m)), _INT)
+            for j, total in enumerate(sums):
+                where = self.address(row, _INT(j * VECTOR_BYTES))
+                pointer = self.builder.inttoptr(where, self.vector.as_pointer())
+                self.builder.store(self.builder.load(total), pointer).align = self.itemsize
+
+    def add_products(self, a: list[Any], b_row: Any) -> None:
+        """Add the product of a column of `a`, given by addresses, and a row of `b`."""
+        builder = self.builder
+        b = [self.load(self.address(b_row, _INT(j * VECTOR_BYTES)), self.vector) for j in range(self.vectors)]
+        nothing = ir.Constant(self.vector, ir.Undefined)
+        everywhere = ir.Constant(ir.VectorType(ir.IntType(32), self.vector.count), [0] * self.vector.count)
+        name = f"llvm.fma.v{self.vector.count}f{8 * self.itemsize}"
+        fma = cgutils.get_or_insert_function(builder.module, ir.FunctionType(self.vector, [self.vector] * 3), name)
+        for address, sums in zip(a, self.sums, strict=True):
+            one = builder.insert_element(nothing, self.load(address, self.element), ir.IntType(32)(0))
+            spread = builder.shuffle_vector(one, nothing, everywhere)
+            for j, total in enumerate(sums):
+                builder.store(builder.call(fma, [spread, b[j], builder.load(total)]), total)
+
+
+def _element(array: Any) -> tuple[Any, int]:
+    return (ir.FloatType(), 4) if array.dtype == types.float32 else (ir.DoubleType(), 8)
+
+
+def _gathered(vectors: int) -> Any:
+    @intrinsic
+    def tile(context: Any, like: Any, rows: Any, b_rows: Any, taps: Any, depth: Any, step: Any, out_rows: Any) -> Any:
+        element, itemsize = _element(like)
+
+        def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            _, rows, b_rows, taps, depth, step, out_rows = args
+            tile = _Tile(builder, element, itemsize, vectors)
+            tile.start(out_rows, accumulate=False)
+            with cgutils.for_range(builder, taps, intp=_INT) as tap:
+                first = tile.address(rows, tap.index, 8 * ROWS)
+                a = [tile.load(tile.address(first, _INT(8 * m)), _INT) for m in range(ROWS)]
+                b = tile.load(tile.address(b_rows, tap.index, 8), _INT)
+                with cgutils.for_range(builder, depth, intp=_INT) as c:
+                    column = [tile.address(row, c.index, itemsize) for row in a]
+                    tile.add_products(column, builder.add(b, builder.mul(c.index, step)))
+            tile.finish(out_rows)
+            return context.get_dummy_value()
+
+        return types.void(like, *[types.intp] * 6), emit
+
+    return tile
+
+
+def _outer(vectors: int) -> Any:
+    @intrinsic
+    def tile(context: Any, like: Any, columns: Any, shift: Any, b: Any, count: Any, step: Any, out_rows: Any) -> Any:
+        element, itemsize = _element(like)
+
+        def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            _, columns, shift, b, count, step, out_rows = args
+            tile = _Tile(builder, element, itemsize, vectors)
+            tile.start(out_rows, accumulate=True)
+            with cgutils.for_range(builder, count, intp=_INT) as p:
+                first = builder.add(tile.load(tile.address(columns, p.index, 8), _INT), shift)
+                a = [tile.address(first, _INT(m * itemsize)) for m in range(ROWS)]
+                tile.add_products(a, builder.add(b, builder.mul(p.index, step)))
+            tile.finish(out_rows)
+            return context.get_dummy_value()
+
+        return types.void(like, *[types.intp] * 6), emit
+
+    return tile
+
+
+_gathered_1, _gathered_2, _gathered_4 = _gathered(1), _gathered(2), _gathered(4)
+_outer_1, _outer_2, _outer_4 = _outer(1), _outer(2), _outer(4)
+
+
+# All addresses are integers, all steps are in bytes; `like` is any array of the element type.
+
+
+@register_jitable
+def gathered(vectors: int, like: Any, rows: int, b_rows: int, taps: int, depth: int, step: int, out_rows: int) -> None:
+    """One tile of sum over t < taps, c < depth of a[t][m, c] b[t][c, j], in vectors of j.
+
+    rows: of an int64 table (taps, ROWS) with the addresses of a[t][m, 0]; elements follow each other.
+    b_rows: of a table (taps) with the addresses of b[t][0, 0]; row c follows after c `step`.
+    out_rows: of a table (ROWS) with the addresses of out[m, 0].
+    """
+    if vectors == 4:
+        _gathered_4(like, rows, b_rows, taps, depth, step, out_rows)
+    elif vectors == 2:
+        _gathered_2(like, rows, b_rows, taps, depth, step, out_rows)
+    else:
+        _gathered_1(like, rows, b_rows, taps, depth, step, out_rows)
+
+
+@register_jitable
+def outer(vectors: int, like: Any, columns: int, shift: int, b: int, count: int, step: int, out_rows: int) -> None:
+    """Add to one tile the sum over p < count of a[p, m] b[p, j], in vectors of j.
+
+    columns: of a table (count) with the addresses of a[p, 0], to which `shift` is added; elements follow each other.
+    b: of b[0, 0]; row p follows after p `step`.
+    out_rows: of a table (ROWS) with the addresses of out[m, 0].
+    """
+    if vectors == 4:
+        _outer_4(like, columns, shift, b, count, step, out_rows)
+    elif vectors == 2:
+        _outer_2(like, columns, shift, b, count, step, out_rows)
+    else:
+        _outer_1(like, columns, shift, b, count, step, out_rows)
+
+
+@register_jitable
+def vectors_for(columns: int, lanes: int) -> int:
+    """The widest tile that so many columns, a multiple of `lanes`, fill."""
+    return min(VECTORS, 4 if columns >= 4 * lanes else 2 if columns >= 2 * lanes else 1)

@@ -1,0 +1,319 @@
+"""Convolution as a family of three bilinear primitives, closed under differentiation.
+
+Images x, weights w and results y: of any three such arrays, two determine <y, convolution(x, w)> as a linear function
+of the third. The three primitives give that function as an array in the role of y, of x and of w. So the derivative of
+each with respect to an operand is the member of the family that gives the operand's role, whatever the order.
+
+Leading axes are named by letters, as in the contraction: "tn", "t", "tn" are images of tasks with weights of their own,
+"n", "", "n" images that share their weights, "n", "t", "tn" images that all tasks look at. In the member that gives one
+role, letters of the two others that this role lacks are summed over.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import numpy as np
+
+import metagrad_kernels.convolution as kernels
+
+from ..core.primitive import Aval, Primitive
+from ..errors import DTypeError, OptionError, ShapeError, requires
+from . import windows
+from .contraction import LETTERS, broadcast_letters
+from .elementwise import common_device, shape_of
+from .shape import moveaxis, reshape
+from .windows import Pair, padding_pairs, pair
+
+if TYPE_CHECKING:
+    from ..core.trace import Value
+
+_CORE_AXES = {"x": "..<", "w": "..<>", "y": "..>"}
+"""Height and width, input channels, output channels."""
+
+
+class _Layout(NamedTuple):
+    """How an array in one role, leading axes and all, becomes an operand of the kernels' contract.
+
+    Attributes:
+        letters: of its leading axes.
+        order: its axes, sorted into the five groups that the kernels know.
+        lengths: how many axes each group has.
+    """
+
+    letters: str
+    order: tuple[int, ...]
+    lengths: tuple[int, ...]
+
+    def merge(self, array: Any) -> Any:
+        array = array.transpose(self.order)
+        ends = list(itertools.accumulate(self.lengths, initial=0))
+        return array.reshape([math.prod(array.shape[a:b]) for a, b in itertools.pairwise(ends)])
+
+    def split(self, array: Any, shape: tuple[int, ...]) -> Any:
+        """The way back, to such a shape."""
+        return array.reshape([shape[k] for k in self.order]).transpose(np.argsort(self.order))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class _Bilinear(Primitive):
+    """One of the family. `x`, `w` and `y` name the leading axes of the three roles; `size` is that of the images."""
+
+    analytic = True
+    uses_output = False
+    roles: ClassVar[tuple[str, str, str]]
+    """Of the two operands and of the result."""
+    x: str
+    w: str
+    y: str
+    geometry: kernels.Geometry
+    size: Pair
+    window: Pair
+
+    def kernel(self, a: Any, b: Any) -> Any:
+        """The result for operands of the kernels' contract."""
+        raise NotImplementedError
+
+    @functools.cached_property
+    def layouts(self) -> dict[str, _Layout]:
+        """By role. Letters of all three are the axis of tasks; of two, the number of images (x and y), or more channels
+        in (x and w) or out (w and y)."""
+        x, w, y = self.x, self.w, self.y
+        tasks = [c for c in y if c in x and c in w]
+        images = [c for c in y if c in x and c not in w]
+        inputs = [c for c in x if c in w and c not in y]
+        outputs = [c for c in y if c in w and c not in x]
+        groups: dict[str, tuple[list[Any], ...]] = {
+            "x": (tasks, images, [0], [1], [*inputs, 2]),
+            "w": (tasks, [0], [1], [*inputs, 2], [*outputs, 3]),
+            "y": (tasks, images, [0], [1], [*outputs, 2]),
+        }
+        found = {}
+        for role, letters in zip("xwy", (x, w, y), strict=True):
+            axes = [len(letters) + k if isinstance(k, int) else letters.index(k) for g in groups[role] for k in g]
+            found[role] = _Layout(letters, tuple(axes), tuple(map(len, groups[role])))
+        return found
+
+    def shape_of_result(self, a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
+        known: dict[str, int] = {}
+        for role, shape in zip(self.roles, (a, b), strict=False):
+            names = self.layouts[role].letters + _CORE_AXES[role]
+            if len(shape) != len(names):
+                need = f"an operand {role} with leading axes {self.layouts[role].letters!r}"
+                raise ShapeError(requires(self.name, need, f"shape {shape}"))
+            known.update(zip(names, shape, strict=True))
+        lead = tuple([known[c] for c in self.layouts[self.roles[2]].letters])
+        if self.roles[2] == "w":
+            return (*lead, *self.window, known["<"], known[">"])
+        if self.roles[2] == "x":
+            return (*lead, *self.size, known["<"])
+        return (*lead, *self.geometry.output_size(self.size, self.window), known[">"])
+
+    def forward(self, a: Any, b: Any) -> Any:
+        first, second, result = [self.layouts[role] for role in self.roles]
+        shape = self.shape_of_result(a.shape, b.shape)
+        return result.split(_complex(self.kernel, first.merge(a), second.merge(b)), shape)
+
+    def abstract(self, a: Any, b: Any) -> Aval:
+        shape = self.shape_of_result(tuple(a.shape), tuple(b.shape))
+        return Aval(shape, np.result_type(a.dtype, b.dtype), common_device(self.name, (a, b)))
+
+    def vjp(self, i: int, cotangent: Value, output: Any, *operands: Value) -> Value:
+        roles = {self.roles[2]: cotangent, self.roles[1 - i]: operands[1 - i]}
+        member = _FAMILY[self.roles[i]](self.x, self.w, self.y, self.geometry, self.size, self.window)
+        return member.bind(*[roles[role] for role in member.roles[:2]])
+
+    def jvp(self, i: int, tangent: Value, output: Any, *operands: Value) -> Value:
+        return self.bind(tangent, operands[1]) if i == 0 else self.bind(operands[0], tangent)
+
+    def batch(self, batched: tuple[bool, ...], a: Value, b: Value) -> Value:
+        return _batched(self, batched).bind(a, b)
+
+
+@functools.cache
+def _batched(member: _Bilinear, batched: tuple[bool, ...]) -> _Bilinear:
+    new = next(c for c in LETTERS if c not in member.x + member.w + member.y)
+    mapped = dict(zip(member.roles, (*batched, True), strict=True))
+    x, w, y = (new * mapped[role] + member.layouts[role].letters for role in "xwy")
+    return type(member)(x, w, y, member.geometry, member.size, member.window)
+
+
+class Convolution(_Bilinear):
+    """y from x and w."""
+
+    roles = ("x", "w", "y")
+
+    def kernel(self, a: Any, b: Any) -> Any:
+        return kernels.convolution(a, b, self.geometry)
+
+
+class ConvolutionInputGradient(_Bilinear):
+    """x from y and w: the transpose of the convolution with w."""
+
+    roles = ("y", "w", "x")
+
+    def kernel(self, a: Any, b: Any) -> Any:
+        return kernels.input_gradient(a, b, self.geometry, self.size)
+
+
+class ConvolutionWeightGradient(_Bilinear):
+    """w from x and y: the transpose of the convolution of x."""
+
+    roles = ("x", "y", "w")
+
+    def kernel(self, a: Any, b: Any) -> Any:
+        return kernels.weight_gradient(a, b, self.geometry, self.window)
+
+
+_FAMILY: dict[str, type[_Bilinear]] = {
+    "x": ConvolutionInputGradient,
+    "w": ConvolutionWeightGradient,
+    "y": Convolution,
+}
+
+
+def _complex(bilinear: Any, a: Any, b: Any) -> Any:
+    """A bilinear function of real arrays on operands that may be complex, or of two types."""
+    dtype = np.result_type(a, b)
+    if dtype.kind == "c":
+        real = _complex(bilinear, a.real, b.real) - _complex(bilinear, a.imag, b.imag)
+        return real + 1j * (_complex(bilinear, a.real, b.imag) + _complex(bilinear, a.imag, b.real))
+    return bilinear(a.astype(dtype, copy=False), b.astype(dtype, copy=False))
+
+
+def conv2d(x: Any, w: Any, /, *, stride: Any = 1, padding: Any = "SAME", dilation: Any = 1, groups: int = 1) -> Any:
+    """The convolution of images (..., h, w, c) with weights (..., kh, kw, c / groups, o): (..., oh, ow, o).
+
+    With stride s, dilation d and padding p before the first pixel,
+
+        y[i, j, o] = sum over a, b, c of x[i s + a d - p, j s + b d - p, c] w[a, b, c, o]
+
+    where x is 0 outside the image; the kernel is not flipped. Leading axes of images and weights broadcast. `stride`
+    and `dilation` are an integer or one for each axis. `padding` is "SAME" (ceil(h / stride) rows come out, the smaller
+    half of the padding comes first, as in TensorFlow and JAX), "VALID" (none) or ((top, bottom), (left, right)). With
+    `groups`, the k-th part of the output channels sees only the k-th part of the input channels.
+
+    Raises ShapeError for shapes that do not fit, OptionError for settings out of range, DTypeError unless both are
+    floating-point.
+
+    >>> import metagrad as mg
+    >>> mg.nn.conv2d(mg.ones((2, 28, 28, 3)), mg.ones((3, 3, 3, 64)), stride=2).shape
+    (2, 14, 14, 64)
+    """
+    name = "conv2d"
+    _check_ranks(name, x, w)
+    kh, kw, inputs, outputs = w.shape[-4:]
+    _check_groups(name, groups, outputs)
+    if x.shape[-1] != inputs * groups:
+        need = f"images of {inputs * groups} channels for weights {w.shape} in {groups} group(s)"
+        raise ShapeError(requires(name, need, f"images of shape {x.shape}"))
+    size = (x.shape[-3], x.shape[-2])
+    geometry = _geometry(name, size, (kh, kw), stride, padding, dilation)
+    if min(windows.output_size(size, (kh, kw), *geometry)) < 1:
+        need = f"images at least as large as the window {(kh, kw)}, {padding} padding and dilation {dilation}"
+        raise ShapeError(requires(name, need, f"images of shape {x.shape}"))
+    return _grouped(Convolution, name, x, w, geometry, size, groups)
+
+
+def conv2d_transpose(
+    x: Any,
+    w: Any,
+    /,
+    *,
+    stride: Any = 1,
+    padding: Any = "SAME",
+    dilation: Any = 1,
+    groups: int = 1,
+    output_size: Any = None,
+) -> Any:
+    """The transpose of `conv2d` with the same weights and settings: images (..., oh, ow, o) and weights
+    (..., kh, kw, c / groups, o) to (..., h, w, c).
+
+    For all u, <conv2d(u, w), x> = <u, conv2d_transpose(x, w)>: it is what conv2d's gradient for its images computes.
+    Several sizes (h, w) may lead to the same (oh, ow); `output_size` names one of them. By default it is (oh, ow) times
+    the stride for "SAME", else the smallest.
+
+    Raises ShapeError for shapes that do not fit, OptionError for settings out of range, DTypeError unless both are
+    floating-point.
+
+    >>> import metagrad as mg
+    >>> mg.nn.conv2d_transpose(mg.ones((2, 14, 14, 64)), mg.ones((3, 3, 3, 64)), stride=2).shape
+    (2, 28, 28, 3)
+    """
+    name = "conv2d_transpose"
+    _check_ranks(name, x, w)
+    kh, kw, _, outputs = w.shape[-4:]
+    _check_groups(name, groups, outputs)
+    if x.shape[-1] != outputs:
+        raise ShapeError(requires(name, f"images of {outputs} channels for weights {w.shape}", f"shape {x.shape}"))
+    stride, dilation = pair(name, "stride", stride), pair(name, "dilation", dilation)
+    size: Pair
+    if output_size is not None:
+        size = pair(name, "output_size", output_size)
+    elif isinstance(padding, str) and padding == "SAME":
+        size = (x.shape[-3] * stride[0], x.shape[-2] * stride[1])
+    else:
+        pads = padding_pairs(name, padding, (1, 1), (kh, kw), stride, dilation)
+        high, wide = (
+            (n - 1) * s + d * (k - 1) + 1 - sum(p)
+            for n, s, d, k, p in zip(x.shape[-3:-1], stride, dilation, (kh, kw), pads, strict=True)
+        )
+        size = (high, wide)
+    geometry = _geometry(name, size, (kh, kw), stride, padding, dilation)
+    made = windows.output_size(size, (kh, kw), *geometry)
+    if made != tuple(x.shape[-3:-1]):
+        raise ShapeError(requires(name, f"the {made} that conv2d makes of images {size}", f"images of shape {x.shape}"))
+    return _grouped(ConvolutionInputGradient, name, x, w, geometry, size, groups)
+
+
+def _check_ranks(name: str, x: Value, w: Value) -> None:
+    if len(shape_of(x)) < 3:
+        raise ShapeError(requires(name, "images of shape (..., h, w, c)", f"shape {shape_of(x)}"))
+    if len(shape_of(w)) < 4:
+        raise ShapeError(requires(name, "weights of shape (..., kh, kw, c, o)", f"shape {shape_of(w)}"))
+    if x.dtype.kind != "f" or w.dtype.kind != "f":
+        raise DTypeError(requires(name, "images and weights in floating point", f"{x.dtype} and {w.dtype}"))
+
+
+def _check_groups(name: str, groups: Any, outputs: int) -> None:
+    if not isinstance(groups, int) or groups < 1 or outputs % groups:
+        need = f"groups, a positive integer that divides the weights' {outputs} output channels,"
+        raise OptionError(requires(name, need, repr(groups)))
+
+
+def _geometry(name: str, size: Pair, window: Pair, stride: Any, padding: Any, dilation: Any) -> kernels.Geometry:
+    stride, dilation = pair(name, "stride", stride), pair(name, "dilation", dilation)
+    return kernels.Geometry(stride, padding_pairs(name, padding, size, window, stride, dilation), dilation)
+
+
+def _grouped(
+    member: type[_Bilinear], name: str, x: Value, w: Value, geometry: kernels.Geometry, size: Pair, groups: int
+) -> Value:
+    """The member's result for images x in its first role; groups are one more leading axis of all three."""
+    letters = broadcast_letters(tuple(x.shape[:-3]), tuple(w.shape[:-4]))
+    if letters is None:
+        raise ShapeError(requires(name, "leading axes that broadcast", f"images {x.shape} and weights {w.shape}"))
+    first, second, result, x_lead, w_lead = letters
+    window = (w.shape[-4], w.shape[-3])
+    if x_lead is not None:
+        x = reshape(x, (*x_lead, *x.shape[-3:]))
+    if w_lead is not None:
+        w = reshape(w, (*w_lead, *w.shape[-4:]))
+    if groups > 1:
+        x, w = _groups_first(x, groups), _groups_first(w, groups)
+        new = LETTERS[len(result)]
+        first, second, result = new + first, new + second, new + result
+    named = {member.roles[0]: first, "w": second, member.roles[2]: result}
+    out = member(named["x"], named["w"], named["y"], geometry, size, window).bind(x, w)
+    if groups == 1:
+        return out
+    out = moveaxis(out, 0, -2)
+    return reshape(out, (*out.shape[:-2], groups * out.shape[-1]))
+
+
+def _groups_first(x: Value, groups: int) -> Value:
+    return moveaxis(reshape(x, (*x.shape[:-1], groups, x.shape[-1] // groups)), -2, 0)

@@ -1,0 +1,205 @@
+"""Convolution and its two gradients: every implementation keeps the contract that its folder states."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from metagrad_kernels import threads
+from metagrad_kernels.convolution import OPERATION, Geometry, convolution, input_gradient, weight_gradient
+
+IMPLEMENTATIONS = ["reference", "cpu"]
+each_implementation = pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+ROUNDING = {np.dtype(np.float32): 4e-6, np.dtype(np.float64): 1e-14}
+
+
+@st.composite
+def problems(draw):
+    """Images, weights, a cotangent of the result, and the geometry."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    dtype = draw(st.sampled_from([np.float32, np.float64]))
+    tasks, n = draw(st.integers(1, 3)), draw(st.integers(0, 3))
+    size = draw(st.integers(1, 9)), draw(st.integers(1, 9))
+    window = draw(st.integers(1, 4)), draw(st.integers(1, 4))
+    channels = draw(st.sampled_from([0, 1, 2, 3, 7, 8, 13, 33]))
+    features = draw(st.sampled_from([0, 1, 5, 8, 16, 31, 64, 70]))
+    small = st.integers(1, 3)
+    edge = st.tuples(st.integers(0, 2), st.integers(0, 3))
+    geometry = Geometry(draw(st.tuples(small, small)), draw(st.tuples(edge, edge)), draw(st.tuples(small, small)))
+    try:
+        out = geometry.output_size(size, window)
+    except ValueError:
+        assume(False)
+    x = rng.standard_normal((tasks, n, *size, channels)).astype(dtype)
+    w = rng.standard_normal((tasks, *window, channels, features)).astype(dtype)
+    g = rng.standard_normal((tasks, n, *out, features)).astype(dtype)
+    if draw(st.booleans()):  # other strides
+        x, w, g = (np.asfortranarray(v) for v in (x, w, g))
+    return x, w, g, geometry
+
+
+def by_definition(x, w, geometry):
+    """The sum of the contract, pixel by pixel, in extended precision."""
+    tasks, n, h, wide, _ = x.shape
+    (s, t), ((top, _), (left, _)), (d, e) = geometry
+    out = geometry.output_size((h, wide), w.shape[1:3])
+    y = np.zeros((tasks, n, *out, w.shape[-1]), np.longdouble)
+    for i, j, a, b in np.ndindex(*out, *w.shape[1:3]):
+        row, column = i * s + a * d - top, j * t + b * e - left
+        if 0 <= row < h and 0 <= column < wide:
+            y[:, :, i, j] += np.einsum("tnc,tco->tno", x[:, :, row, column], w[:, a, b].astype(np.longdouble))
+    return y
+
+
+def all_three(x, w, g, geometry, implementation):
+    return (
+        convolution(x, w, geometry, implementation=implementation),
+        input_gradient(g, w, geometry, x.shape[2:4], implementation=implementation),
+        weight_gradient(x, g, geometry, w.shape[1:3], implementation=implementation),
+    )
+
+
+def assert_close(got, expected, count):
+    """To rounding in sums of so many products of numbers of size one."""
+    assert got.shape == expected.shape
+    np.testing.assert_allclose(got, expected, rtol=0, atol=ROUNDING[got.dtype] * max(count, 4) ** 0.5)
+
+
+@each_implementation
+@settings(deadline=None, max_examples=60)
+@given(problem=problems())
+def test_the_result_is_the_definition(implementation, problem):
+    x, w, _, geometry = problem
+    y = convolution(x, w, geometry, implementation=implementation)
+    assert y.dtype == x.dtype
+    assert y.flags.c_contiguous
+    assert_close(y, by_definition(x, w, geometry), math.prod(w.shape[1:4]))
+
+
+@each_implementation
+@settings(deadline=None, max_examples=60)
+@given(problem=problems())
+def test_the_gradients_are_transposes(implementation, problem):
+    """<g, y(x, w)> = <dx(g, w), x> = <dw(x, g), w>, and the derivatives of the reference are linear in g."""
+    x, w, g, geometry = problem
+    before = [v.copy() for v in (x, w, g)]
+    y, dx, dw = all_three(x, w, g, geometry, implementation)
+    for v, old in zip((x, w, g), before, strict=True):
+        np.testing.assert_array_equal(v, old)  # inputs are not written to
+    long = [v.astype(np.longdouble) for v in (x, w, g, y, dx, dw)]
+    x, w, g, y, dx, dw = long
+    scale = np.sqrt((g**2).sum() * (y**2).sum()) + 1
+    for inner in ((dx * x).sum(), (dw * w).sum()):
+        assert abs(inner - (g * y).sum()) <= 1e3 * np.finfo(problem[0].dtype).eps * scale
+
+
+@settings(deadline=None, max_examples=60)
+@given(problem=problems())
+def test_the_implementations_agree(problem):
+    x, w, g, geometry = problem
+    counts = (math.prod(w.shape[1:4]), math.prod(w.shape[1:3]) * w.shape[4], math.prod(g.shape[1:4]))
+    pairs = zip(*(all_three(x, w, g, geometry, name) for name in IMPLEMENTATIONS), counts, strict=True)
+    for reference, fast, count in pairs:
+        assert_close(fast, reference, count)
+
+
+def example(dtype=np.float32, tasks=3, n=5, size=9, channels=16, features=40):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((tasks, n, size, size, channels)).astype(dtype)
+    w = rng.standard_normal((tasks, 3, 3, channels, features)).astype(dtype)
+    geometry = Geometry((2, 2), ((1, 1), (1, 1)))
+    g = rng.standard_normal((tasks, n, *geometry.output_size((size, size), (3, 3)), features)).astype(dtype)
+    return x, w, g, geometry
+
+
+def test_the_number_of_threads_does_not_change_a_bit(monkeypatch):
+    results = []
+    for count in (1, 2, 3, 7):
+        monkeypatch.setattr(threads, "threads", count)
+        monkeypatch.setattr(threads, "_pool", None)
+        results.append(all_three(*example(), "cpu"))
+    for other in results[1:]:
+        for a, b in zip(results[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_python_threads_may_call_at_once():
+    expected = all_three(*example(), "cpu")
+    wrong = []
+
+    def work():
+        for _ in range(20):
+            for a, b in zip(expected, all_three(*example(), "cpu"), strict=True):
+                if not np.array_equal(a, b):
+                    wrong.append(1)
+
+    workers = [threading.Thread(target=work) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert not wrong
+
+
+def test_a_failure_in_another_thread_is_raised_here(monkeypatch):
+    monkeypatch.setattr(threads, "threads", 2)
+    monkeypatch.setattr(threads, "_pool", None)
+
+    def kernel(begin, end):
+        if begin:
+            raise MemoryError("second half")
+
+    with pytest.raises(MemoryError, match="second half"):
+        threads.parallel(kernel, 10)
+
+
+def test_the_environment_says_how_many_threads():
+    code = "from metagrad_kernels import threads; print(threads.threads)"
+    for settings_, expected in (
+        ({"METAGRAD_NUM_THREADS": "3", "OMP_NUM_THREADS": "5"}, "3"),
+        ({"METAGRAD_NUM_THREADS": "", "OMP_NUM_THREADS": "5"}, "5"),
+    ):
+        environment = {**os.environ, **settings_, "PYTHONPATH": os.pathsep.join(sys.path)}
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == expected
+
+
+@each_implementation
+def test_a_not_finite_pixel_reaches_only_the_results_that_see_it(implementation):
+    x, w, _, geometry = example(tasks=1, n=1)
+    clean = convolution(x, w, geometry, implementation=implementation)
+    x[0, 0, 0, 0, 0] = np.nan
+    spoiled = convolution(x, w, geometry, implementation=implementation)
+    assert np.isnan(spoiled[0, 0, 0, 0]).all()
+    np.testing.assert_array_equal(spoiled[0, 0, 1:, 1:], clean[0, 0, 1:, 1:])
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda x, w, g, s: convolution(x[0], w, s), ValueError, "but got shapes"),
+        (lambda x, w, g, s: convolution(x[..., 1:], w, s), ValueError, "but got shapes"),
+        (lambda x, w, g, s: convolution(x[:2], w, s), ValueError, "but got shapes"),
+        (lambda x, w, g, s: convolution(x.astype(np.float64), w, s), TypeError, "float64 and float32"),
+        (lambda x, w, g, s: convolution(x[:, :, :1, :1], w, Geometry()), ValueError, "at least as large as the window"),
+        (lambda x, w, g, s: convolution(x, w, Geometry(stride=(0, 1))), ValueError, "positive strides"),
+        (lambda x, w, g, s: input_gradient(g, w, s, (20, 20)), ValueError, "but got shapes"),
+        (lambda x, w, g, s: weight_gradient(x, g, s, (9, 9)), ValueError, "but got shapes"),
+        (lambda x, w, g, s: convolution(x, w, s, implementation="fast"), ValueError, "reference"),
+    ],
+)
+def test_what_the_contract_does_not_allow_is_refused(call, error, message):
+    with pytest.raises(error, match=rf"^\[convolution\] requires .*{message}"):
+        call(*example())
+
+
+def test_the_fast_implementation_is_the_first_choice():
+    assert OPERATION.choose(np.zeros(1)).__name__ == "metagrad_kernels.convolution.cpu"
