@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from . import initializers
 from .functions import (
+    batch_norm,
     conv2d,
     conv2d_transpose,
     elu,
     gelu,
+    group_norm,
+    layer_norm,
     leaky_relu,
     log_softmax,
     mean_squared_error,
@@ -24,11 +27,14 @@ from .layers import Dense, Sequential
 __all__ = [
     "Dense",
     "Sequential",
+    "batch_norm",
     "conv2d",
     "conv2d_transpose",
     "elu",
     "gelu",
+    "group_norm",
     "initializers",
+    "layer_norm",
     "leaky_relu",
     "log_softmax",
     "mean_squared_error",

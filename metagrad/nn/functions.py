@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..core.tensor import public
-from ..ops import activations, convolution, exponential, losses
+from ..ops import activations, convolution, exponential, losses, normalization
 
 elu = public(activations.elu)
 gelu = public(activations.gelu)
@@ -18,6 +18,10 @@ tanh = public(exponential.tanh)
 
 conv2d = public(convolution.conv2d)
 conv2d_transpose = public(convolution.conv2d_transpose)
+
+batch_norm = public(normalization.batch_norm)
+group_norm = public(normalization.group_norm)
+layer_norm = public(normalization.layer_norm)
 
 mean_squared_error = public(losses.mean_squared_error)
 softmax_cross_entropy = public(losses.softmax_cross_entropy)
