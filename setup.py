@@ -34,7 +34,7 @@ setup(
     package_dir={"metagrad_kernels": "kernels/metagrad_kernels"},
     package_data={"metagrad": ["py.typed"], "metagrad_kernels": ["py.typed", "**/*.cu", "**/*.cuh"]},
     zip_safe=False,
-    install_requires=["numpy>=2", "numba", "optree", "opt_einsum", "rich", "matplotlib", "safetensors"],
+    install_requires=["numpy>=2", "numba", "optree", "opt_einsum", "rich", "matplotlib", "pillow", "safetensors"],
     extras_require={
         "cuda": ["cupy-cuda13x"],
         "rl": ["gymnasium", "mujoco"],

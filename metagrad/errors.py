@@ -39,6 +39,10 @@ class CheckpointError(MetagradError, ValueError):
     """A file of saved parameters that is truncated, foreign, or belongs to other settings."""
 
 
+class DataError(MetagradError, ValueError):
+    """A data set that is missing, incomplete, corrupt, or laid out in another way."""
+
+
 class NonFiniteError(MetagradError, ArithmeticError):
     """A loss or a gradient became NaN or infinite."""
 

@@ -165,6 +165,12 @@ def test_import_brings_in_nothing_that_is_slow(tmp_path):
     assert modules.isdisjoint({"numba", "matplotlib", "cupy", "torch", "jax", "rich", "opt_einsum", "scipy"})
 
 
+def test_data_waits_with_what_is_slow_until_a_picture_is_read(tmp_path):
+    modules = set(in_a_fresh_interpreter("import metagrad.data, sys; print(*sys.modules)", tmp_path).split())
+    assert "metagrad.data.download" in modules
+    assert modules.isdisjoint({"PIL", "rich", "http.client", "urllib.request", "numba"})
+
+
 def test_import_takes_less_than_a_quarter_of_a_second(tmp_path):
     # Of the processor's time: another test may run on the same core.
     code = "import time; start = time.process_time(); import metagrad; print(time.process_time() - start)"

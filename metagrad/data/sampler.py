@@ -1,0 +1,124 @@
+"""Episodes: few-shot classification tasks, drawn from classes of pictures without a loop over pictures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ..errors import OptionError, requires
+from .records import ranges, require_square
+
+if TYPE_CHECKING:
+    from .records import ImageClasses
+
+Array = np.ndarray[Any, Any]
+Batch = tuple[Array, Array]
+"""Images, float32 (tasks, n, height, width, channels) in [0, 1], and labels, int64 (tasks, n)."""
+
+
+class Draw(NamedTuple):
+    """Which pictures make up a batch of tasks."""
+
+    classes: Array
+    """(tasks, ways): class numbers, distinct in a task. The label of a class is its position."""
+    turns: Array
+    """(tasks, ways): by how many quarter turns the class is turned in this task."""
+    drawings: Array
+    """(tasks, ways, shots + queries): drawing numbers, distinct in a class; the support set's stand first."""
+
+
+def distinct(generator: np.random.Generator, of: Array, count: int) -> Array:
+    """`count` different numbers below of[i] for each i, all ordered choices alike: int64 (*of.shape, count).
+
+    Floyd's algorithm (Bentley and Floyd 1987), for all i at once: its cost does not grow with the numbers chosen from.
+    """
+    highest = of[..., None] - count + np.arange(count)
+    chosen = generator.integers(0, highest, endpoint=True)
+    for k in range(1, count):
+        again = (chosen[..., :k] == chosen[..., k : k + 1]).any(axis=-1)
+        np.copyto(chosen[..., k], highest[..., k], where=again)
+    return generator.permuted(chosen, axis=-1)  # Floyd's sets are fair, their order is not
+
+
+class Episodes:
+    """Draws tasks of `ways` classes, with `shots` support and `queries` query drawings of each.
+
+    Called with a numpy.random.Generator and a number of tasks, it gives (support, query), each (images, labels):
+    float32 (tasks, ways * n, height, width, channels) in [0, 1] and int64 (tasks, ways * n), class after class. Equal
+    generators give equal episodes. With `rotate`, each class of each task is turned by a random multiple of 90 degrees,
+    in support and query alike.
+
+    Raises OptionError for more ways than classes, or classes with too few drawings for an episode; ShapeError for
+    `rotate` with pictures that are not square.
+
+    >>> import numpy as np
+    >>> from metagrad import data
+    >>> episodes = data.Episodes(data.strokes(classes=10, drawings=4), ways=5, shots=1, queries=3)
+    >>> (images, labels), query = episodes(np.random.default_rng(0), 32)
+    >>> images.shape, labels[0], query[0].shape
+    ((32, 5, 28, 28, 1), array([0, 1, 2, 3, 4]), (32, 15, 28, 28, 1))
+    """
+
+    def __init__(self, classes: ImageClasses, *, ways: int, shots: int, queries: int, rotate: bool = True) -> None:
+        for name, value in (("ways", ways), ("shots", shots), ("queries", queries)):
+            _positive(name, value)
+        if ways > len(classes):
+            raise OptionError(requires("Episodes", f"ways of at most {len(classes)}, the number of classes,", ways))
+        short = np.flatnonzero(classes.counts < shots + queries)
+        if len(short):
+            need = f"classes of at least {shots + queries} drawings, for {shots} shots and {queries} queries,"
+            got = f"{classes.names[short[0]]} with {classes.counts[short[0]]}"
+            raise OptionError(requires("Episodes", need, got))
+        if rotate:
+            require_square("Episodes", classes.shape)
+        self.classes = classes
+        self.ways, self.shots, self.queries, self.rotate = ways, shots, queries, rotate
+        self._turned = rotate or bool(classes.turns.any())
+        table, self._rows = _table(classes, self._turned)
+        self._pictures = table.reshape(len(table), -1)
+        self._per_turn = len(table) // 4
+
+    def __call__(self, generator: np.random.Generator, tasks: int) -> tuple[Batch, Batch]:
+        return self.take(self.draw(generator, tasks))
+
+    def draw(self, generator: np.random.Generator, tasks: int) -> Draw:
+        """Choose classes, turns and drawings, without looking at a picture."""
+        _positive("tasks", tasks)
+        classes = distinct(generator, np.full(tasks, len(self.classes)), self.ways)
+        turns = np.asarray(generator.integers(0, 4 if self.rotate else 1, classes.shape))
+        return Draw(classes, turns, distinct(generator, self.classes.counts[classes], self.shots + self.queries))
+
+    def take(self, draw: Draw) -> tuple[Batch, Batch]:
+        """The (support, query) of a draw; raises OptionError for one that turns what this sampler does not."""
+        if draw.turns.any() and not self._turned:
+            raise OptionError(requires("Episodes", "rotate=True for a draw that turns classes", "rotate=False"))
+        turns = (self.classes.turns[draw.classes] + draw.turns) % 4
+        first = self._rows[draw.classes] + turns * self._per_turn
+        rows = first[..., None] + draw.drawings
+        return self._batch(rows[..., : self.shots]), self._batch(rows[..., self.shots :])
+
+    def _batch(self, rows: Array) -> Batch:
+        tasks, ways, each = rows.shape
+        pictures = self._pictures.take(rows.reshape(-1), axis=0)
+        images = np.divide(pictures, 255, dtype=np.float32).reshape(tasks, ways * each, *self.classes.shape)
+        return images, np.tile(np.repeat(np.arange(ways), each), (tasks, 1))
+
+
+def _table(classes: ImageClasses, turned: bool) -> tuple[Array, Array]:
+    """A table of pictures, and the row where each class begins in it; with `turned`, four tables one after the other.
+
+    A table that need not be turned is the data set's own, however large that is.
+    """
+    if not turned:
+        return classes.pictures, classes.starts
+    starts, first, which = np.unique(classes.starts, return_index=True, return_inverse=True)
+    counts = classes.counts[first]
+    pictures = classes.pictures[ranges(starts, counts)]
+    table = np.concatenate([np.rot90(pictures, turn, axes=(1, 2)) for turn in range(4)])
+    return table, (np.cumsum(counts) - counts)[which]
+
+
+def _positive(name: str, value: int) -> None:
+    if not isinstance(value, int | np.integer) or value < 1:
+        raise OptionError(requires("Episodes", f"a positive integer as {name}", repr(value)))
