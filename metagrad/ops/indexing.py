@@ -19,7 +19,7 @@ from ..errors import IndexingError, ShapeError, TraceError, requires
 from .arithmetic import add, where
 from .elementwise import common_device, shape_of
 from .predicates import greater_equal
-from .shape import Linear, Rearrangement, broadcast_to, moveaxis, normal_axis, permute_dims, reshape
+from .shape import Linear, Rearrangement, all_mapped, broadcast_to, moveaxis, normal_axis, permute_dims, reshape
 
 Item = Any
 """An int, a slice written as a tuple (start, stop, step), or None for a new axis."""
@@ -126,7 +126,7 @@ class Gather(Linear):
             k = self.batches + len(arrays)
             moved = moveaxis(x, 0, k)
             return moveaxis(Gather(self.batches).bind(moved, *arrays), len(arrays[0].shape), 0)
-        full = _all_batched(batched[1:], arrays)
+        full = all_mapped(batched[1:], arrays)
         if not batched[0]:
             if not self.batches:
                 return Gather(0).bind(x, *full)
@@ -156,16 +156,8 @@ class ScatterAdd(Linear):
         return self.bind(tangent, *inputs[1:]) if i == 0 else None
 
     def batch(self, batched: tuple[bool, ...], x: Value, *arrays: Value) -> Value:
-        size = next(v.shape[0] for v, b in zip((x, *arrays), batched, strict=True) if b)
-        if not batched[0]:
-            x = broadcast_to(x, (size, *x.shape))
-        full = [a if b else broadcast_to(a, (size, *a.shape)) for a, b in zip(arrays, batched[1:], strict=True)]
-        return ScatterAdd(self.batches + 1, (size, *self.shape)).bind(x, *full)
-
-
-def _all_batched(batched: tuple[bool, ...], arrays: tuple[Value, ...]) -> list[Value]:
-    size = next(a.shape[0] for a, b in zip(arrays, batched, strict=True) if b)
-    return [a if b else broadcast_to(a, (size, *a.shape)) for a, b in zip(arrays, batched, strict=True)]
+        full = all_mapped(batched, (x, *arrays))
+        return ScatterAdd(self.batches + 1, (full[0].shape[0], *self.shape)).bind(*full)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -186,7 +178,7 @@ class LastWriter(Primitive):
         return Aval(self.shape, np.dtype(np.intp), common_device("set", arrays))
 
     def batch(self, batched: tuple[bool, ...], *arrays: Value) -> Value:
-        full = _all_batched(batched, arrays)
+        full = all_mapped(batched, arrays)
         return LastWriter(self.batches + 1, (full[0].shape[0], *self.shape)).bind(*full)
 
 

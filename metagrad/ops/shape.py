@@ -44,6 +44,12 @@ def _normal_axes(name: str, axis: Any, rank: int) -> tuple[int, ...]:
     return axes
 
 
+def all_mapped(batched: tuple[bool, ...], inputs: Sequence[Value]) -> list[Value]:
+    """Inputs of a batching rule, those that are not mapped repeated along a new axis 0."""
+    size = next(x.shape[0] for x, b in zip(inputs, batched, strict=True) if b)
+    return [x if b else broadcast_to(x, (size, *x.shape)) for x, b in zip(inputs, batched, strict=True)]
+
+
 class Linear(Primitive):
     """A primitive that is linear in its first input; the others are indices. Its JVP is itself."""
 
@@ -166,9 +172,7 @@ class Concat(Primitive):
         return self.bind(*[zeros_like(x) if t is None else t for t, x in zip(tangents, inputs, strict=True)])
 
     def batch(self, batched: tuple[bool, ...], *inputs: Value) -> Value:
-        size = next(x.shape[0] for x, b in zip(inputs, batched, strict=True) if b)
-        full = [x if b else broadcast_to(x, (size, *x.shape)) for x, b in zip(inputs, batched, strict=True)]
-        return Concat(self.axis + 1).bind(*full)
+        return Concat(self.axis + 1).bind(*all_mapped(batched, inputs))
 
 
 def with_array(x: Value) -> Value:
