@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from . import initializers
 from .functions import (
+    avg_pool2d,
+    dropout,
     elu,
     gelu,
+    global_avg_pool2d,
+    global_max_pool2d,
     leaky_relu,
     log_softmax,
+    max_pool2d,
     mean_squared_error,
     relu,
     sigmoid,
@@ -17,16 +22,27 @@ from .functions import (
     softplus,
     tanh,
 )
-from .layers import Dense, Sequential
+from .layers import Dense, Dropout, Sequential
+from .pooling import AvgPool2D, Flatten, GlobalAvgPool2D, MaxPool2D
 
 __all__ = [
+    "AvgPool2D",
     "Dense",
+    "Dropout",
+    "Flatten",
+    "GlobalAvgPool2D",
+    "MaxPool2D",
     "Sequential",
+    "avg_pool2d",
+    "dropout",
     "elu",
     "gelu",
+    "global_avg_pool2d",
+    "global_max_pool2d",
     "initializers",
     "leaky_relu",
     "log_softmax",
+    "max_pool2d",
     "mean_squared_error",
     "relu",
     "sigmoid",

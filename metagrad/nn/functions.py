@@ -1,9 +1,10 @@
-"""Activations and losses for users: those of `ops`, with the boundary around them."""
+"""Activations, pooling, dropout and losses for users: those of `ops`, with the boundary around them."""
 
 from __future__ import annotations
 
 from ..core.tensor import public
-from ..ops import activations, exponential, losses
+from ..ops import activations, exponential, losses, pooling
+from ..ops import dropout as dropping
 
 elu = public(activations.elu)
 gelu = public(activations.gelu)
@@ -15,6 +16,13 @@ silu = public(activations.silu)
 softmax = public(activations.softmax)
 softplus = public(activations.softplus)
 tanh = public(exponential.tanh)
+
+avg_pool2d = public(pooling.avg_pool2d)
+global_avg_pool2d = public(pooling.global_avg_pool2d)
+global_max_pool2d = public(pooling.global_max_pool2d)
+max_pool2d = public(pooling.max_pool2d)
+
+dropout = public(dropping.dropout)
 
 mean_squared_error = public(losses.mean_squared_error)
 softmax_cross_entropy = public(losses.softmax_cross_entropy)
