@@ -40,6 +40,11 @@ def tensors(f, x):
     return [np.asarray(d(mg.asarray(x))) for d in (first, second, mg.jacrev(second))]
 
 
+def larger_by_pooling(x, y, pool=lambda image: mg.nn.max_pool2d(image, 2, padding=((1, 0), (0, 0)))):
+    """The larger of two numbers, the pixels of an image of one row."""
+    return mg.sum(pool(mg.reshape(mg.stack([mg.asarray(x), mg.asarray(y)]), (1, 2, 1))))
+
+
 @pytest.mark.parametrize(
     ("f", "x", "expected"),
     [
@@ -71,6 +76,11 @@ def tensors(f, x):
         (lambda x: mg.where(x > 0, x**3, x + math.nan), 2.0, [12, 12, 6]),
         (lambda x: mg.where(x > 0, mg.log(mg.where(x > 0, x, 1.0)), 0.0), 0.0, [0, 0, 0]),
         (lambda x: mg.logaddexp(x, -math.inf), 0.5, [1, 0, 0]),
+        (lambda x: larger_by_pooling(x, 1.0) ** 3, 1.0, [3, 6, 6]),
+        (lambda x: larger_by_pooling(1.0, x) ** 3, 1.0, [0, 0, 0]),
+        (lambda x: larger_by_pooling(x, x * x) ** 3, 1.0, [3, 6, 6]),
+        (lambda x: larger_by_pooling(x, 1.0, pool=mg.nn.global_max_pool2d), 1.0, [1, 0, 0]),
+        (lambda x: larger_by_pooling(1.0, x, pool=mg.nn.global_max_pool2d), 1.0, [0, 0, 0]),
     ],
 )
 def test_the_table_of_kinks_holds_in_every_mode_to_third_order(f, x, expected):
@@ -92,6 +102,19 @@ def test_ties_of_extremes_share_equally(name):
     per_row = {"max": [[0, 0, 1], [0, 0.5, 0.5]], "min": [[0.5, 0.5, 0], [1, 0, 0]]}[name]
     np.testing.assert_array_equal(mg.grad(lambda x: mg.sum(f(x, axis=1)))(tied), per_row)
     for higher in tensors(lambda x: f(x), [2.0, 2.0])[1:]:
+        assert not higher.any()
+
+
+def test_the_first_of_the_largest_in_a_window_has_the_whole_derivative():
+    x = mg.asarray([[2.0, 1.0, 0.0, 0.0], [2.0, 2.0, 3.0, 3.0], [5.0, 5.0, 5.0, 5.0]])
+
+    def pooled(x):
+        return mg.sum(mg.nn.max_pool2d(mg.expand_dims(x, -1), 2, stride=1))
+
+    np.testing.assert_array_equal(mg.grad(pooled)(x), [[1, 0, 0, 0], [0, 0, 2, 0], [1, 1, 1, 0]])
+    whole = mg.grad(lambda x: mg.sum(mg.nn.global_max_pool2d(mg.expand_dims(x, -1))))(x)
+    np.testing.assert_array_equal(whole, [[0] * 4, [0] * 4, [1, 0, 0, 0]])
+    for higher in tensors(pooled, x)[1:]:
         assert not higher.any()
 
 

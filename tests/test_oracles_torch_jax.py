@@ -61,6 +61,12 @@ def contraction(xp: Any, x: Any, y: Any) -> Any:
     return xp.sum(xp.einsum("bij,bkj->bik", x, y) ** 2) + xp.sum(xp.tanh(x @ y.mT @ x[0]))
 
 
+def pooling(xp: Any, x: Any, y: Any) -> Any:
+    """Windows of 3 x 3 that overlap, stride 2, a padding of 1 all around; each pool on top of the other."""
+    largest, mean = xp.max_pool(x * y), xp.avg_pool(xp.sin(y))
+    return xp.sum(largest**3 * xp.tanh(mean)) + xp.sum(xp.max_pool(mean**2)) + xp.sum(xp.avg_pool(largest**2) ** 2)
+
+
 LABELS = np.eye(3)[[0, 2, 1, 1, 0]]
 PROGRAMS = {
     "mlp": (mlp, [RNG.normal(size=s) for s in ((5, 4), (4, 6), (6,), (6, 3), (3,))] + [LABELS]),
@@ -70,6 +76,7 @@ PROGRAMS = {
     "elementwise": (elementwise, [RNG.normal(size=(3, 4)) for _ in range(2)]),
     "statistics": (statistics, [RNG.normal(size=(3, 4)) for _ in range(2)]),
     "contraction": (contraction, [RNG.normal(size=(2, 3, 4)) for _ in range(2)]),
+    "pooling": (pooling, [RNG.normal(size=(2, 7, 6, 3)) for _ in range(2)]),
 }
 TANGENTS = {name: [RNG.normal(size=a.shape) for a in args] for name, (_, args) in PROGRAMS.items()}
 
@@ -95,6 +102,8 @@ OURS = common(
     norm=mg.linalg.vector_norm,
     std=mg.std,
     logsumexp=mg.logsumexp,
+    max_pool=lambda x: mg.nn.max_pool2d(x, 3, stride=2, padding=((1, 1), (1, 1))),
+    avg_pool=lambda x: mg.nn.avg_pool2d(x, 3, stride=2, padding=((1, 1), (1, 1))),
 )
 
 
@@ -111,6 +120,10 @@ def by_metagrad(name: str, mode: str) -> list[Any]:
 
 def by_torch(name: str) -> list[Any]:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed: the extra 'oracle' has it")
+
+    def channels_last(pool: Any, x: Any) -> Any:
+        return pool(x.permute(0, 3, 1, 2), 3, 2, 1).permute(0, 2, 3, 1)
+
     theirs = common(
         torch,
         eye=lambda n: torch.eye(n, dtype=torch.float64),
@@ -125,6 +138,8 @@ def by_torch(name: str) -> list[Any]:
         norm=torch.linalg.vector_norm,
         std=lambda x: torch.std(x, correction=0),
         logsumexp=lambda x: torch.logsumexp(x, (0, 1)),
+        max_pool=lambda x: channels_last(torch.nn.functional.max_pool2d, x),
+        avg_pool=lambda x: channels_last(torch.nn.functional.avg_pool2d, x),
     )
     program, args = PROGRAMS[name]
     inputs = [torch.tensor(x, requires_grad=True) for x in args]
@@ -138,6 +153,11 @@ def by_torch(name: str) -> list[Any]:
 def by_jax(name: str) -> list[Any]:
     jax = pytest.importorskip("jax", reason="JAX is not installed: the extra 'oracle' has it")
     jnp = jax.numpy
+
+    def windows(x: Any, start: float, reduce: Any) -> Any:
+        around = ((0, 0), (1, 1), (1, 1), (0, 0))
+        return jax.lax.reduce_window(x, start, reduce, (1, 3, 3, 1), (1, 2, 2, 1), around)
+
     theirs = common(
         jnp,
         asarray=jnp.asarray,
@@ -151,6 +171,8 @@ def by_jax(name: str) -> list[Any]:
         norm=lambda x: jnp.linalg.norm(x.ravel()),
         std=jnp.std,
         logsumexp=jax.scipy.special.logsumexp,
+        max_pool=lambda x: windows(x, -np.inf, jax.lax.max),
+        avg_pool=lambda x: windows(x, 0.0, jax.lax.add) / 9,
     )
     program, args = PROGRAMS[name]
     numbers = tuple(range(len(args)))

@@ -8,6 +8,7 @@ time, `reference.py` is the readable truth in NumPy, and the others (`cpu.py`, `
 from .dispatch import Implementation, KernelStatus, Operation, kernels
 from .erf import erf
 from .errors import KernelUnavailable
+from .pooling import avg_pool, avg_pool_transpose, max_pool, window_gather, window_scatter
 from .softmax_cross_entropy import softmax_cross_entropy, softmax_cross_entropy_gradient
 
 __all__ = [
@@ -15,8 +16,13 @@ __all__ = [
     "KernelStatus",
     "KernelUnavailable",
     "Operation",
+    "avg_pool",
+    "avg_pool_transpose",
     "erf",
     "kernels",
+    "max_pool",
     "softmax_cross_entropy",
     "softmax_cross_entropy_gradient",
+    "window_gather",
+    "window_scatter",
 ]

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from . import initializers
 from .functions import (
+    avg_pool2d,
     batch_norm,
     conv2d,
     conv2d_transpose,
+    dropout,
     elu,
     gelu,
+    global_avg_pool2d,
+    global_max_pool2d,
     group_norm,
     layer_norm,
     leaky_relu,
     log_softmax,
+    max_pool2d,
     mean_squared_error,
     relu,
     sigmoid,
@@ -22,21 +27,32 @@ from .functions import (
     softplus,
     tanh,
 )
-from .layers import Dense, Sequential
+from .layers import Dense, Dropout, Sequential
+from .pooling import AvgPool2D, Flatten, GlobalAvgPool2D, MaxPool2D
 
 __all__ = [
+    "AvgPool2D",
     "Dense",
+    "Dropout",
+    "Flatten",
+    "GlobalAvgPool2D",
+    "MaxPool2D",
     "Sequential",
+    "avg_pool2d",
     "batch_norm",
     "conv2d",
     "conv2d_transpose",
+    "dropout",
     "elu",
     "gelu",
+    "global_avg_pool2d",
+    "global_max_pool2d",
     "group_norm",
     "initializers",
     "layer_norm",
     "leaky_relu",
     "log_softmax",
+    "max_pool2d",
     "mean_squared_error",
     "relu",
     "sigmoid",

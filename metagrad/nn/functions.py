@@ -1,9 +1,10 @@
-"""Activations and losses for users: those of `ops`, with the boundary around them."""
+"""Activations, pooling, dropout and losses for users: those of `ops`, with the boundary around them."""
 
 from __future__ import annotations
 
 from ..core.tensor import public
-from ..ops import activations, convolution, exponential, losses, normalization
+from ..ops import activations, convolution, exponential, losses, normalization, pooling
+from ..ops import dropout as dropping
 
 elu = public(activations.elu)
 gelu = public(activations.gelu)
@@ -22,6 +23,13 @@ conv2d_transpose = public(convolution.conv2d_transpose)
 batch_norm = public(normalization.batch_norm)
 group_norm = public(normalization.group_norm)
 layer_norm = public(normalization.layer_norm)
+
+avg_pool2d = public(pooling.avg_pool2d)
+global_avg_pool2d = public(pooling.global_avg_pool2d)
+global_max_pool2d = public(pooling.global_max_pool2d)
+max_pool2d = public(pooling.max_pool2d)
+
+dropout = public(dropping.dropout)
 
 mean_squared_error = public(losses.mean_squared_error)
 softmax_cross_entropy = public(losses.softmax_cross_entropy)

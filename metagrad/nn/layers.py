@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -10,10 +11,12 @@ from ..core.primitive import Aval
 from ..core.tensor import public
 from ..errors import OptionError, ShapeError, requires
 from ..ops.contraction import affine, matmul
+from ..ops.dropout import dropout_rate
 from ..ops.elementwise import shape_of
 from ..random import split
 from ..transforms import make_graph
 from . import initializers
+from .functions import dropout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +35,7 @@ class Layer(Protocol):
         """Parameters for inputs of a shape."""
 
     def apply(self, params: Params, x: Any) -> Any:
-        """The output."""
+        """The output. A random layer takes `key=None`, too; without a key it is deterministic."""
 
 
 @public
@@ -91,10 +94,42 @@ class Dense:
         return f"Dense({self.features}{'' if self.bias else ', bias=False'})"
 
 
+class Parameterless:
+    """What layers without parameters share."""
+
+    def init(self, key: Any, shape: tuple[int, ...]) -> Params:
+        """No parameters: {}."""
+        return {}
+
+
+class Dropout(Parameterless):
+    """`nn.dropout` at a rate: with a key it drops, without one it is the identity, which is what evaluation needs.
+
+    >>> import metagrad as mg
+    >>> layer = mg.nn.Dropout(0.5)
+    >>> x = mg.ones(8)
+    >>> float(mg.sum(layer({}, x))), sorted(set(layer({}, x, key=mg.random.key(0)).tolist()))
+    (8.0, [0.0, 2.0])
+    """
+
+    def __init__(self, rate: float) -> None:
+        self.rate = dropout_rate("Dropout", rate)
+
+    def apply(self, params: Params, x: Any, *, key: Any = None) -> Any:
+        """x, or with a key x with elements dropped. Raises DTypeError for what is no key."""
+        return dropout(x, self.rate, key, deterministic=key is None)
+
+    __call__ = apply
+
+    def __repr__(self) -> str:
+        return f"Dropout({self.rate})"
+
+
 class Sequential:
     """Layers one after the other; plain functions of an array (`nn.relu`, a lambda) are layers without parameters.
 
-    Parameters: a tuple with those of each layer, {} for a function.
+    Parameters: a tuple with those of each layer, {} for a function. A layer whose `apply` takes `key=` is random: the
+    key that `apply` is given is split, and each of these layers gets one of its own.
 
     >>> import metagrad as mg
     >>> net = mg.nn.Sequential(mg.nn.Dense(40), mg.nn.relu, mg.nn.Dense(1))
@@ -108,6 +143,9 @@ class Sequential:
             if not isinstance(layer, Layer) and not callable(layer):
                 raise OptionError(requires("Sequential", "layers and functions", repr(layer)))
         self.layers = layers
+        self._random = [
+            isinstance(layer, Layer) and "key" in inspect.signature(layer.apply).parameters for layer in layers
+        ]
 
     def init(self, key: Any, shape: tuple[int, ...]) -> Params:
         """Parameters for inputs of the shape that `apply` will get, a batch axis included where a layer depends on it.
@@ -123,16 +161,22 @@ class Sequential:
                 aval = output
         return tuple(params)
 
-    def _run(self, k: int, params: Params, x: Any) -> Any:
-        layer = self.layers[k]
-        return layer.apply(params, x) if isinstance(layer, Layer) else layer(x)
+    def _run(self, k: int, params: Params, x: Any, key: Any = None) -> Any:
+        layer: Any = self.layers[k]
+        if not hasattr(layer, "apply"):
+            return layer(x)
+        return layer.apply(params, x) if key is None else layer.apply(params, x, key=key)
 
-    def apply(self, params: Params, x: Any) -> Any:
-        """The output of the last layer. Raises ShapeError unless there are parameters for each layer."""
+    def apply(self, params: Params, x: Any, *, key: Any = None) -> Any:
+        """The output of the last layer. Raises ShapeError unless there are parameters for each layer.
+
+        Without a key, random layers get none either: `Dropout` is then the identity.
+        """
         if len(params) != len(self.layers):
             raise ShapeError(requires("Sequential", f"parameters for {len(self.layers)} layers", f"{len(params)}"))
-        for layer, own in zip(self.layers, params, strict=True):
-            x = layer.apply(own, x) if hasattr(layer, "apply") else layer(x)
+        keys = None if key is None else iter(split(key, sum(self._random)))
+        for k, own in enumerate(params):
+            x = self._run(k, own, x, next(keys) if keys and self._random[k] else None)
         return x
 
     __call__ = apply

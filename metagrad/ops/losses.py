@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.primitive import Aval, Primitive
-from ..errors import DTypeError, IndexingError, ShapeError, requires
+from ..errors import DTypeError, IndexingError, OptionError, ShapeError, requires
 from .activations import log_softmax, softmax
-from .arithmetic import astype, multiply, negative, subtract
+from .arithmetic import add, astype, multiply, negative, subtract
 from .elementwise import common_device, shape_of
 from .predicates import equal
 from .reductions import sum as sum_
-from .shape import broadcast_to, expand_dims, reshape
+from .shape import all_mapped, broadcast_to, expand_dims, reshape
 
 if TYPE_CHECKING:
     from ..core.trace import Value
@@ -81,7 +81,7 @@ class SoftmaxCrossEntropy(Primitive):
         return negative(_over_classes(multiply(tangent, log_softmax(logits)))) if _soft(labels) else None
 
     def batch(self, batched: tuple[bool, ...], *inputs: Value) -> Value:
-        return self.bind(*_all_mapped(batched, inputs))
+        return self.bind(*all_mapped(batched, inputs))
 
 
 class SoftmaxCrossEntropyGradient(Primitive):
@@ -123,7 +123,7 @@ class SoftmaxCrossEntropyGradient(Primitive):
         return multiply(expand_dims(tangent, -1), _residual(logits, labels))
 
     def batch(self, batched: tuple[bool, ...], *inputs: Value) -> Value:
-        return self.bind(*_all_mapped(batched, inputs))
+        return self.bind(*all_mapped(batched, inputs))
 
 
 def _soft(labels: Value) -> bool:
@@ -148,11 +148,6 @@ def _residual(logits: Value, labels: Value) -> Value:
     return subtract(p, astype(one_hot, p.dtype))
 
 
-def _all_mapped(batched: tuple[bool, ...], inputs: tuple[Value, ...]) -> list[Value]:
-    size = next(x.shape[0] for x, b in zip(inputs, batched, strict=True) if b)
-    return [x if b else broadcast_to(x, (size, *x.shape)) for x, b in zip(inputs, batched, strict=True)]
-
-
 def _checked(logits: Any, labels: Any) -> Any:
     """The dtype of the losses. Raises ShapeError and DTypeError where logits and labels do not fit."""
     shape, given = shape_of(logits), shape_of(labels)
@@ -172,20 +167,31 @@ def _checked(logits: Any, labels: Any) -> Any:
     return np.result_type(logits.dtype, labels.dtype)
 
 
-def softmax_cross_entropy(logits: Any, labels: Any, /) -> Any:
+def softmax_cross_entropy(logits: Any, labels: Any, /, *, label_smoothing: float = 0.0) -> Any:
     """-sum(y log(softmax(x))) over the last axis: a loss for each example, not averaged.
 
     `logits`: (..., classes). `labels`: integers (...) from 0 to classes - 1, or weights y (..., classes) in floating
     point, which are differentiable and need not sum to 1: the loss is sum(y) log(sum(exp(x))) - sum(y x).
+    `label_smoothing` = a makes of the weights y, one-hot for integers, (1 - a) y + a / classes (Szegedy et al. 2016),
+    as in PyTorch and optax.
 
-    Raises ShapeError and DTypeError for labels that do not fit, IndexingError for a label that is no class.
+    Raises ShapeError and DTypeError for labels that do not fit, IndexingError for a label that is no class, OptionError
+    for a label_smoothing outside [0, 1].
 
     >>> import metagrad as mg
     >>> mg.nn.softmax_cross_entropy(mg.asarray([[0.0, 0.0], [0.0, 1000.0]]), mg.asarray([0, 0]))
     Tensor([6.93147181e-01, 1.00000000e+03], dtype=float64)
     """
     logits, labels = _as_array(logits), _as_array(labels)
-    return SoftmaxCrossEntropy().bind(logits, labels)
+    losses = SoftmaxCrossEntropy().bind(logits, labels)
+    if not isinstance(label_smoothing, int | float) or not 0 <= label_smoothing <= 1:
+        raise OptionError(requires(_NAME, "label_smoothing from 0 to 1", repr(label_smoothing)))
+    if not label_smoothing:
+        return losses
+    # The loss is linear in the weights: that of even ones is taken apart, and integer labels stay integers.
+    even = np.full(logits.shape[-1:], 1 / logits.shape[-1], losses.dtype)
+    spread = SoftmaxCrossEntropy().bind(logits, broadcast_to(even, logits.shape))
+    return add(multiply(losses, 1.0 - label_smoothing), multiply(spread, float(label_smoothing)))
 
 
 def mean_squared_error(prediction: Any, target: Any, /) -> Any:

@@ -23,6 +23,7 @@ from metagrad.ops.arithmetic import add_scaled
 from metagrad.ops.contraction import affine
 from metagrad.ops.inverse_normal import inverse_normal_cdf
 from metagrad.ops.normalization import StandardizePullback
+from metagrad.ops.pooling import WindowGather, WindowScatter
 from metagrad.ops.random import OrthogonalFactor
 
 Make = Callable[[np.random.Generator], Any]
@@ -870,7 +871,113 @@ row(
     f=lambda x, offset: mg.nn.group_norm(x, 2, offset=offset),
     ref=lambda x, offset: _standard(x.reshape(2, 2, 2, 2), (1, 3)).reshape(2, 1, 2, 4) + offset,
 )
+
+row(
+    "nn.softmax_cross_entropy",
+    real(2, 4),
+    integers(0, 4, 2),
+    f=lambda x, y: mg.nn.softmax_cross_entropy(x, y, label_smoothing=0.3),
+    ref=lambda x, y: (-np.log(_softmax(x)) * (0.7 * _one_hot(y, 4) + 0.075)).sum(-1).astype(x.dtype),
+    detail="integer labels, smoothed",
+)
+row(
+    "nn.softmax_cross_entropy",
+    real(2, 4),
+    between(0.1, 1.0, 2, 4),
+    f=lambda x, y: mg.nn.softmax_cross_entropy(x, y, label_smoothing=0.3),
+    ref=lambda x, y: (-np.log(_softmax(x)) * (0.7 * y + 0.075)).sum(-1),
+    detail="soft labels, smoothed",
+)
+
+# Pooling.
+
+
+def _pooled(reduce: Any, fill: float, x: Any, window: Any, stride: Any, padding: Any) -> Any:
+    """A reduction over each window of images, padded with a number, window by window."""
+    padded = np.pad(x, [(0, 0)] * (x.ndim - 3) + [*padding, (0, 0)], constant_values=fill)
+    height, width = padded.shape[-3:-1]
+    rows = [
+        [
+            reduce(padded[..., i : i + window[0], j : j + window[1], :], axis=(-3, -2))
+            for j in range(0, width - window[1] + 1, stride[1])
+        ]
+        for i in range(0, height - window[0] + 1, stride[0])
+    ]
+    return np.stack([np.stack(row, axis=-2) for row in rows], axis=-3)
+
+
+_NO_PADDING = ((0, 0), (0, 0))
+for _shape, _window, _options, _stride, _padding in (
+    ((4, 4, 2), (2, 2), {}, (2, 2), _NO_PADDING),
+    ((5, 4, 1), (2, 3), {"stride": 1}, (1, 1), _NO_PADDING),
+    ((2, 5, 5, 1), (3, 3), {"stride": 2, "padding": "SAME"}, (2, 2), ((1, 1), (1, 1))),
+    ((2, 1, 3, 4, 2), (2, 2), {"stride": (2, 1), "padding": "SAME"}, (2, 1), ((0, 1), (0, 1))),
+    ((4, 5, 2), (2, 3), {"stride": (3, 2), "padding": ((1, 0), (2, 1))}, (3, 2), ((1, 0), (2, 1))),
+    ((0, 4, 4, 2), (2, 2), {}, (2, 2), _NO_PADDING),
+    ((2, 3, 3, 0), (2, 2), {}, (2, 2), _NO_PADDING),
+):
+    for _name, _reduce, _fill in (("max_pool2d", np.max, -np.inf), ("avg_pool2d", np.mean, 0.0)):
+        row(
+            f"nn.{_name}",
+            distinct(*_shape),
+            f=lambda x, n=_name, w=_window, o=_options: getattr(mg.nn, n)(x, w, **o),
+            ref=functools.partial(
+                lambda r, fill, w, s, p, x: _pooled(r, fill, x, w, s, p), _reduce, _fill, _window, _stride, _padding
+            ),
+            detail=f"{_shape}, window {_window}, {_options}",
+        )
+for _name, _reduce in (("global_max_pool2d", np.max), ("global_avg_pool2d", np.mean)):
+    for _shape in ((3, 2, 4), (2, 3, 2, 2), (0, 3, 2, 2)):
+        row(
+            f"nn.{_name}",
+            distinct(*_shape),
+            f=getattr(mg.nn, _name),
+            ref=lambda x, r=_reduce: r(x, axis=(-3, -2)),
+            detail=f"{_shape}",
+        )
+
+
+def _each_named(indices: Any) -> Any:
+    """For windows of 2 x 3 with stride 1: places in an array of indices, and the pixels that these name."""
+    for at in np.ndindex(*indices.shape):
+        *lead, i, j, c = at
+        row, column = divmod(int(indices[at]), 3)
+        yield at, (*lead, i + row, j + column, c)
+
+
+def _gathered(x: Any, indices: Any) -> Any:
+    found = np.zeros(indices.shape, x.dtype)
+    for at, pixel in _each_named(indices):
+        found[at] = x[pixel]
+    return found
+
+
+def _scattered(g: Any, indices: Any) -> Any:
+    found = np.zeros((*g.shape[:-3], 3, 4, g.shape[-1]), g.dtype)
+    for at, pixel in _each_named(indices):
+        found[pixel] += g[at]
+    return found
+
+
+def _window_indices(*shape: int) -> Make:
+    return lambda rng: rng.integers(0, 6, shape, dtype=np.uint8)
+
+
+_SLIDING = ((2, 3), (1, 1), ((0, 0), (0, 0)))
+for _lead in ((), (2,), (0, 2)):
+    _indices = _window_indices(*_lead, 2, 2, 2)
+    row("window_gather", real(*_lead, 3, 4, 2), _indices, f=WindowGather(*_SLIDING), ref=_gathered, detail=f"{_lead}")
+    row(
+        "window_scatter",
+        real(*_lead, 2, 2, 2),
+        _indices,
+        f=WindowScatter(*_SLIDING, (3, 4)),
+        ref=_scattered,
+        detail=f"{_lead}",
+    )
+
 row("inverse_normal_cdf", between(0.1, 0.9, 2, 3), f=public(inverse_normal_cdf), ref=_inverse_normal, float32=False)
+
 row(
     "inverse_normal_cdf",
     const([1e-12, 1e-4, 0.07, 0.08, 0.92, 0.93, 0.9999]),
@@ -891,6 +998,16 @@ def keys() -> Make:
 row("random.bits", keys(), f=lambda k: mg.random.bits(k, (5,)))
 row("random.fold_in", keys(), integers(0, 9), f=mg.random.fold_in)
 row("random.normal", keys(), f=lambda k: mg.random.normal(k, (2, 3)))
+row(
+    "nn.dropout",
+    real(3, 4),
+    keys(),
+    f=lambda x, k: mg.nn.dropout(x, 0.4, k),
+    ref=lambda x, k: np.where(
+        mg.random.bits(k, x.shape).numpy() / 2**32 >= 0.4, x / x.dtype.type(0.6), x.dtype.type(0)
+    ),
+)
+row("nn.dropout", real(0, 4), keys(), f=lambda x, k: mg.nn.dropout(x, 0.4, k), ref=lambda x, k: x, detail="empty")
 row("orthogonal_factor", regular(3, 3), f=OrthogonalFactor(), ref=lambda x: _positive_qr(x), derivative="none")
 
 

@@ -10,7 +10,7 @@ import pytest
 from tolerances import close
 
 import metagrad as mg
-from metagrad.errors import DTypeError, IndexingError, ShapeError
+from metagrad.errors import DTypeError, IndexingError, OptionError, ShapeError
 from metagrad.testing import check_gradients
 
 RNG = np.random.default_rng(7)
@@ -66,6 +66,40 @@ def test_fused_equals_composite_in_the_labels_too_and_mixed():
     for order, (got, expected) in enumerate(zip(both(fused), both(composite), strict=True)):
         close(got, expected, order=order)
     check_gradients(fused, (LOGITS, WEIGHTS), order=3)
+
+
+@pytest.mark.parametrize("derivatives", [forward_derivatives, reverse_derivatives])
+@pytest.mark.parametrize("labels", [CLASSES, WEIGHTS], ids=["integer", "soft"])
+def test_smoothing_equals_the_composite_on_smoothed_labels_at_orders_0_to_3(labels, derivatives):
+    smoothed = 0.9 * (np.eye(5)[labels] if labels.dtype.kind == "i" else labels) + 0.1 / 5
+    ours = derivatives(lambda x: fused(x, labels, label_smoothing=0.1), LOGITS, DIRECTIONS)
+    theirs = derivatives(lambda x: composite(x, mg.asarray(smoothed)), LOGITS, DIRECTIONS)
+    for order, (got, expected) in enumerate(zip(ours, theirs, strict=True)):
+        close(got, expected, order=min(order, 3))
+
+
+@pytest.mark.parametrize("labels", [CLASSES, WEIGHTS / WEIGHTS.sum(1, keepdims=True)], ids=["integer", "soft"])
+def test_smoothing_is_that_of_pytorch(labels):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: the extra 'oracle' has it")
+    for smoothing in (0.0, 0.1, 1.0):
+        expected = torch.nn.functional.cross_entropy(
+            torch.tensor(LOGITS), torch.tensor(labels), reduction="none", label_smoothing=smoothing
+        )
+        close(fused(LOGITS, labels, label_smoothing=smoothing), expected.numpy())
+
+
+def test_smoothing_keeps_the_type_maps_and_still_looks_at_the_labels():
+    single = fused(LOGITS.astype(np.float32), CLASSES, label_smoothing=0.1)
+    assert single.dtype == np.float32
+    mapped = mg.vmap(lambda x, y: fused(x, y, label_smoothing=0.1))(LOGITS, CLASSES)
+    close(mapped, fused(LOGITS, CLASSES, label_smoothing=0.1).numpy())
+    with pytest.raises(IndexingError):
+        fused(LOGITS, CLASSES + 1, label_smoothing=0.1)
+    for wrong in (-0.1, 1.1, math.nan, "0.1"):
+        with pytest.raises(
+            OptionError, match=r"\[softmax_cross_entropy\] requires label_smoothing from 0 to 1 but got"
+        ):
+            fused(LOGITS, CLASSES, label_smoothing=wrong)
 
 
 def test_the_gradient_is_differentiable_in_its_cotangent():
