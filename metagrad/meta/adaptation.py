@@ -77,6 +77,21 @@ def adapt(
     return trajectory[-1] if trajectory else params
 
 
+def all_but(params: Any, *names: str) -> Any:
+    """A tree of booleans like `params`, for `adapted`: False for the leaves whose own key is one of the names.
+
+    >>> from metagrad import meta
+    >>> meta.all_but(({"kernel": 1.0, "bias": 2.0}, {"offset": 3.0}), "offset")
+    ({'kernel': True, 'bias': True}, {'offset': False})
+
+    Raises OptionError for a name that no leaf has.
+    """
+    keys = {path[-1] for path in optree.tree_paths(params) if path}
+    if unknown := set(names) - keys:
+        raise OptionError(requires("all_but", f"names of leaves, {sorted(map(str, keys))}", f"{sorted(unknown)}"))
+    return optree.tree_map_with_path(lambda path, leaf: not path or path[-1] not in names, params)
+
+
 def _gradients(
     loss: Callable[[Any, Any], Any], leaves: list[Any], structure: Any, moves: list[bool], batch: Any, first_order: bool
 ) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from . import initializers
+from .convolution import Conv2D
 from .functions import (
     avg_pool2d,
     batch_norm,
@@ -28,14 +29,19 @@ from .functions import (
     tanh,
 )
 from .layers import Dense, Dropout, Sequential
+from .networks import mini_imagenet_conv, omniglot_conv, omniglot_mlp
+from .normalization import BatchNorm, LayerNorm
 from .pooling import AvgPool2D, Flatten, GlobalAvgPool2D, MaxPool2D
 
 __all__ = [
     "AvgPool2D",
+    "BatchNorm",
+    "Conv2D",
     "Dense",
     "Dropout",
     "Flatten",
     "GlobalAvgPool2D",
+    "LayerNorm",
     "MaxPool2D",
     "Sequential",
     "avg_pool2d",
@@ -54,6 +60,9 @@ __all__ = [
     "log_softmax",
     "max_pool2d",
     "mean_squared_error",
+    "mini_imagenet_conv",
+    "omniglot_conv",
+    "omniglot_mlp",
     "relu",
     "sigmoid",
     "silu",

@@ -29,13 +29,17 @@ Params = Any
 
 @runtime_checkable
 class Layer(Protocol):
-    """What `Sequential` takes, beside plain functions of an array."""
+    """What `Sequential` takes, beside plain functions of an array.
+
+    A random layer's `apply` takes `key=None`, too; without a key it is deterministic. A layer with an attribute
+    `stateful` that is True takes `state=None` and `train=True`, and returns (output, state).
+    """
 
     def init(self, key: Any, shape: tuple[int, ...]) -> Params:
         """Parameters for inputs of a shape."""
 
     def apply(self, params: Params, x: Any) -> Any:
-        """The output. A random layer takes `key=None`, too; without a key it is deterministic."""
+        """The output."""
 
 
 @public
@@ -129,7 +133,8 @@ class Sequential:
     """Layers one after the other; plain functions of an array (`nn.relu`, a lambda) are layers without parameters.
 
     Parameters: a tuple with those of each layer, {} for a function. A layer whose `apply` takes `key=` is random: the
-    key that `apply` is given is split, and each of these layers gets one of its own.
+    key that `apply` is given is split, and each of these layers gets one of its own. If a layer is `stateful` (see
+    `BatchNorm`), so is the net: `apply` takes the `state` of all layers, a tuple, and returns (output, state).
 
     >>> import metagrad as mg
     >>> net = mg.nn.Sequential(mg.nn.Dense(40), mg.nn.relu, mg.nn.Dense(1))
@@ -146,6 +151,8 @@ class Sequential:
         self._random = [
             isinstance(layer, Layer) and "key" in inspect.signature(layer.apply).parameters for layer in layers
         ]
+        self._stateful = [bool(getattr(layer, "stateful", False)) for layer in layers]
+        self.stateful = any(self._stateful)
 
     def init(self, key: Any, shape: tuple[int, ...]) -> Params:
         """Parameters for inputs of the shape that `apply` will get, a batch axis included where a layer depends on it.
@@ -157,27 +164,37 @@ class Sequential:
         for k, (layer, layer_key) in enumerate(zip(self.layers, split(key, len(self.layers)), strict=True)):
             params.append(layer.init(layer_key, aval.shape) if isinstance(layer, Layer) else {})
             if k + 1 < len(self.layers):
-                (output,) = make_graph(lambda x, k=k: self._run(k, params[k], x))(aval).outputs
+                (output,) = make_graph(lambda x, k=k: self._run(k, params[k], x, {})[0])(aval).outputs
                 aval = output
         return tuple(params)
 
-    def _run(self, k: int, params: Params, x: Any, key: Any = None) -> Any:
+    def _run(self, k: int, params: Params, x: Any, options: dict[str, Any]) -> tuple[Any, Any]:
+        """The output of layer k, and its new state: {} for most."""
         layer: Any = self.layers[k]
         if not hasattr(layer, "apply"):
-            return layer(x)
-        return layer.apply(params, x) if key is None else layer.apply(params, x, key=key)
+            return layer(x), {}
+        output = layer.apply(params, x, **options)
+        return output if self._stateful[k] else (output, {})
 
-    def apply(self, params: Params, x: Any, *, key: Any = None) -> Any:
-        """The output of the last layer. Raises ShapeError unless there are parameters for each layer.
+    def apply(self, params: Params, x: Any, *, key: Any = None, state: Any = None, train: bool = True) -> Any:
+        """The output of the last layer; for a stateful net (output, state). Raises ShapeError unless there are
+        parameters, and states if any, for each layer.
 
-        Without a key, random layers get none either: `Dropout` is then the identity.
+        Without a key, random layers get none either: `Dropout` is then the identity. `train` says to stateful layers
+        whether x is a batch to take statistics of.
         """
-        if len(params) != len(self.layers):
-            raise ShapeError(requires("Sequential", f"parameters for {len(self.layers)} layers", f"{len(params)}"))
-        keys = None if key is None else iter(split(key, sum(self._random)))
+        for what, given in (("parameters", params), ("a state", state)):
+            if given is not None and len(given) != len(self.layers):
+                raise ShapeError(requires("Sequential", f"{what} for {len(self.layers)} layers", f"{len(given)}"))
+        keys = iter(()) if key is None else iter(split(key, sum(self._random)))
+        states = []
         for k, own in enumerate(params):
-            x = self._run(k, own, x, next(keys) if keys and self._random[k] else None)
-        return x
+            options: dict[str, Any] = {"key": next(keys, None)} if self._random[k] else {}
+            if self._stateful[k]:
+                options.update(state=state and state[k], train=train)
+            x, after = self._run(k, own, x, options)
+            states.append(after)
+        return (x, tuple(states)) if self.stateful else x
 
     __call__ = apply
 
