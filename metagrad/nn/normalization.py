@@ -44,10 +44,10 @@ class BatchNorm(_Norm):
 
     - "transductive": from the batch at hand, at training and test alike, as in the experiments of MAML (Finn et al.
       2017). A test set then answers better together than one example alone.
-    - "support": from the batch while `train`, which is kept as the state; with `train=False` from the state. So a query
-      set is normalised by what its support set had, differentiably, and each example's answer is its own.
-    - "running": as "support", but the state is an average over the batches so far, with `momentum` for the past, cut off
-      from derivatives.
+    - "support": from the batch while `train`, which is kept as the state; with `train=False` from the state. So a
+      query set is normalised by what its support set had, differentiably, and each example's answer is its own.
+    - "running": as "support", but the state is an average over the batches so far, with `momentum` for the past, cut
+      off from derivatives.
 
     The last two are stateful: `apply(params, x, state=state, train=...)` gives (output, state); the state is None at
     first, then {"mean": (features,), "variance": (features,)}.
