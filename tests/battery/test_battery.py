@@ -197,8 +197,12 @@ def test_mixed_dtypes_promote_and_gradients_have_their_inputs_dtype(case):
                 full[k] = x
             return case.f(*full)
 
-        outputs, tangents = mg.jvp(partial, [inputs[k] for k in case.moving], ones)
-        assert [t.dtype for t in leaves(tangents)] == [y.dtype for y in leaves(outputs)]
+        def one(x):
+            return case.f(*[x if k == first else y for k, y in enumerate(inputs)])
+
+        for f, primals in ((partial, [inputs[k] for k in case.moving]), (one, [inputs[first]])):
+            outputs, tangents = mg.jvp(f, primals, ones[: len(primals)])
+            assert [t.dtype for t in leaves(tangents)] == [y.dtype for y in leaves(outputs)]
 
 
 @over(WITH_ARGS)
