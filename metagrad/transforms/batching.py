@@ -10,6 +10,7 @@ from ..core.pytree import broadcast_prefix, flatten, leaves_with_nones, unflatte
 from ..core.tensor import to_public, to_value
 from ..errors import ShapeError, requires
 from ..ops.shape import broadcast_to, moveaxis
+from .trees import as_function
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,6 +48,7 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
     >>> mg.vmap(lambda x, y: mg.sum(x * y), in_axes=(0, None))(mg.ones((3, 2)), mg.asarray([1.0, 2.0]))
     Tensor([3., 3., 3.], dtype=float64)
     """
+    as_function("vmap", f)
 
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         axes = tuple(in_axes) if isinstance(in_axes, list) else in_axes

@@ -19,7 +19,7 @@ from ..core.pytree import flatten, unflatten
 from ..core.reverse import ReverseTrace, pull_back
 from ..core.tensor import to_public, to_value
 from .batching import run_batched
-from .trees import as_outputs
+from .trees import as_function, as_outputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -141,6 +141,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     >>> mg.grad(mg.grad(mg.checkpoint(lambda x: mg.sin(x) ** 2)))(0.0)
     Tensor(2., dtype=float64)
     """
+    as_function("checkpoint", f)
 
     @functools.wraps(f)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
