@@ -15,6 +15,10 @@ class DTypeError(MetagradError, TypeError):
     """Types that an operation cannot take: complex arrays, integer parameters, strings."""
 
 
+class ImmutableError(MetagradError, TypeError):
+    """An attempt to change a Tensor in place."""
+
+
 class IndexingError(MetagradError, IndexError):
     """An index that the array does not have."""
 
