@@ -8,6 +8,7 @@ from . import (
     arithmetic,
     contraction,
     creation,
+    dtypes,
     exponential,
     indexing,
     linalg,
@@ -15,6 +16,7 @@ from . import (
     predicates,
     random,
     reductions,
+    searching,
     shape,
 )
 
@@ -30,6 +32,7 @@ __all__ = [
     "arithmetic",
     "contraction",
     "creation",
+    "dtypes",
     "exponential",
     "indexing",
     "linalg",
@@ -37,5 +40,6 @@ __all__ = [
     "predicates",
     "random",
     "reductions",
+    "searching",
     "shape",
 ]
