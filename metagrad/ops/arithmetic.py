@@ -201,6 +201,9 @@ def _share(winner: Value, loser: Value, like: Value) -> Value:
     )
 
 
+_BOOL = np.dtype(np.bool_)
+
+
 class Where(Elementwise):
     """x where the condition holds, else y. The branch not chosen gets exactly zero."""
 
@@ -208,7 +211,8 @@ class Where(Elementwise):
     uses_output = False
 
     def forward(self, condition: Any, x: Any, y: Any) -> Any:
-        self._check(condition)
+        if getattr(condition, "dtype", None) is not _BOOL:
+            self._check(condition)
         return np.where(condition, x, y)
 
     def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
