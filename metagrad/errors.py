@@ -43,6 +43,10 @@ class CheckpointError(MetagradError, ValueError):
     """A file of saved parameters that is truncated, foreign, or belongs to other settings."""
 
 
+class MissingFileError(MetagradError, FileNotFoundError):
+    """A file that is to be read and does not exist."""
+
+
 class NonFiniteError(MetagradError, ArithmeticError):
     """A loss or a gradient became NaN or infinite."""
 

@@ -170,7 +170,8 @@ class Primitive(metaclass=_Interned):
         )
 
     def __repr__(self) -> str:
-        inside = ", ".join(f"{k}={v}" for k, v in self.params.items())
+        hidden = {f.name for f in fields(self) if not f.repr} if is_dataclass(self) else ()
+        inside = ", ".join(f"{k}={v}" for k, v in self.params.items() if k not in hidden)
         return f"{self.name}[{inside}]" if inside else self.name
 
 

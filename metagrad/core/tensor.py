@@ -68,7 +68,7 @@ def to_public(x: Any) -> Any:
         return kind([to_public(item) for item in x])
     if isinstance(x, Tensor):
         return x
-    return Tensor(x if hasattr(x, "dtype") else np.asarray(x))
+    return Tensor(x if hasattr(x, "dtype") else own(np.asarray(x)))
 
 
 def boundary(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> Any:

@@ -68,6 +68,8 @@ class Tracer(Tensor):
     def concrete(
         self, operation: str, advice: str = "use mg.where for a choice, mg.stop_gradient for a constant"
     ) -> Any:
+        if not self.trace.alive:
+            raise self.trace.escaped()
         got = f"Tensor(shape={self.shape}, dtype={self.dtype}, traced by {self.trace.transform})"
         raise TraceError(requires(operation, "a concrete value", f"{got}; inside a transform, {advice}"))
 

@@ -36,6 +36,9 @@ class Run:
 
     graph: Graph
 
+    def __repr__(self) -> str:
+        return f"{len(self.graph.equations)} equations"
+
     def __call__(self, *values: Value) -> tuple[Value, ...]:
         return tuple(self.graph.evaluate(list(values)))
 
@@ -46,6 +49,9 @@ class Pullback:
 
     program: Program
     needed: tuple[bool, ...]
+
+    def __repr__(self) -> str:
+        return f"pullback of {self.program!r}"
 
     def __call__(self, *values: Value) -> tuple[Value, ...]:
         n = len(self.needed)
@@ -68,6 +74,9 @@ class Pushforward:
     program: Program
     moving: tuple[bool, ...]
 
+    def __repr__(self) -> str:
+        return f"pushforward of {self.program!r}"
+
     def __call__(self, *values: Value) -> tuple[Value, ...]:
         n = len(self.moving)
         trace = ForwardTrace("checkpoint")
@@ -88,6 +97,9 @@ class Batched:
     program: Program
     size: int
     batched: tuple[bool, ...]
+
+    def __repr__(self) -> str:
+        return f"{self.program!r} for {self.size} elements"
 
     def __call__(self, *values: Value) -> tuple[Value, ...]:
         return run_batched(self.program, self.size, self.batched, values)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..core.batching import BatchTrace, BatchTracer
@@ -42,8 +42,10 @@ class CustomVJP(Primitive):
 
     name = "custom_vjp"
     interned = False
-    function: Any
-    linearize: Any
+    of: str
+    """The name of the user's function."""
+    function: Any = field(repr=False)
+    linearize: Any = field(repr=False)
 
     def forward(self, *inputs: Any) -> Any:
         return self.function(*inputs)
@@ -76,7 +78,7 @@ class CustomVJP(Primitive):
 
             return lowered, Rule(backward)
 
-        return CustomVJP(function, linearize).bind(*inputs)
+        return CustomVJP(self.of, function, linearize).bind(*inputs)
 
 
 class custom_vjp:
@@ -140,7 +142,8 @@ class custom_vjp:
             return tuple([to_value(x) for x in outputs]), Rule(backward)
 
         inputs = [v for v, a in zip(values, arrays, strict=True) if a]
-        outputs = CustomVJP(function, linearize).bind(*inputs)
+        name = getattr(self.function, "__name__", type(self.function).__name__)
+        outputs = CustomVJP(name, function, linearize).bind(*inputs)
         return unflatten(out_tree, [to_public(x) for x in outputs])
 
     def _by_position(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:

@@ -98,6 +98,20 @@ def test_a_graph_prints_a_line_an_equation():
     assert text.splitlines()[0].startswith("inputs: a:float64[3, 2]")
 
 
+def test_programs_and_rules_of_the_user_print_without_addresses():
+    @mg.custom_vjp
+    def twice(x):
+        return x * 2
+
+    twice.defvjp(lambda x: (x * 2, None), lambda _, g: (g * 2,))
+    inner = mg.checkpoint(lambda x: mg.sin(x) * x)
+    text = str(mg.make_graph(mg.grad(lambda x: inner(x) + twice(x)))(0.3))
+    assert "checkpoint[program=2 equations]" in text
+    assert "checkpoint[program=pullback of 2 equations]" in text
+    assert "custom_vjp[of=twice]" in str(mg.make_graph(twice)(0.3))
+    assert "0x" not in text
+
+
 def test_a_graph_refuses_other_arguments():
     graph = mg.make_graph(mg.sin)(mg.ones(3))
     with pytest.raises(ShapeError, match=r"argument of shape \(3,\) but got shape \(2,\)"):
