@@ -55,12 +55,12 @@ def test_it_is_one_equation_of_a_graph():
 
 def test_arguments_may_be_named_or_left_out():
     @mg.custom_vjp
-    def wave(x, y=2.0, name="sin"):
+    def wave(x, name="sin", y=2.0):
         return getattr(mg, name)(x) * y
 
     wave.defvjp(
-        lambda x, y, name: (wave.function(x, y, name), (x, y)),
-        lambda residuals, g: (2 * g * mg.cos(residuals[0]) * residuals[1], 10 * g, None),
+        lambda x, name, y: (wave.function(x, name, y), (x, y)),
+        lambda residuals, g: (2 * g * mg.cos(residuals[0]) * residuals[1], None, 10 * g),
     )
     close(wave(y=3.0, x=0.3), 3 * np.sin(0.3))
     close(wave(0.3, name="cos"), 2 * np.cos(0.3))
@@ -68,9 +68,9 @@ def test_arguments_may_be_named_or_left_out():
     close(mg.grad(lambda y: wave(0.3, y=y))(2.0), 10.0)
     close(mg.make_graph(lambda x: wave(x, name="cos"))(0.3)(0.5), 2 * np.cos(0.5))
     close(mg.vmap(lambda y: wave(0.3, y=y))(np.arange(3.0)), np.sin(0.3) * np.arange(3.0))
-    for call in (wave, lambda: wave(1.0, z=2.0), lambda: wave(1.0, 2.0, "sin", 3.0)):
+    for call in (wave, lambda: wave(1.0, z=2.0), lambda: wave(1.0, "sin", 2.0, 3.0)):
         with pytest.raises(
-            DTypeError, match=r"^\[custom_vjp\] requires arguments for \(x, y=2.0, name='sin'\) but got "
+            DTypeError, match=r"^\[custom_vjp\] requires arguments for \(x, name='sin', y=2.0\) but got "
         ):
             call()
 
