@@ -371,7 +371,10 @@ def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
 
 
 def where(condition: Any, x: Any, y: Any, /) -> Any:
-    """x where the condition holds, else y. What was not chosen leaks no NaN into the derivative."""
+    """x where the condition holds, else y. What was not chosen leaks no NaN into the derivative.
+
+    Raises DTypeError for a condition that is not boolean.
+    """
     return _WHERE.bind(condition, x, y)
 
 

@@ -190,7 +190,16 @@ def inv(x: Any, /) -> Any:
 
 
 def matrix_power(x: Any, n: int, /) -> Any:
-    """A square matrix multiplied n times with itself; for n < 0, its inverse -n times. Raises SingularMatrixError."""
+    """Square matrices (..., m, m) multiplied n times with themselves; for n < 0, their inverses -n times.
+
+    Raises ShapeError for other shapes, OptionError for a fractional exponent, SingularMatrixError where there is no
+    inverse.
+
+    >>> import metagrad as mg
+    >>> mg.linalg.matrix_power(mg.asarray([[2.0, 0.0], [0.0, 4.0]]), -2)
+    Tensor([[0.25  , 0.    ],
+            [0.    , 0.0625]], dtype=float64)
+    """
     _square("matrix_power", x)
     try:
         left = as_index(n)

@@ -326,7 +326,14 @@ def cumulative_sum(x: Any, /, *, axis: int | None = None, include_initial: bool 
 
 
 def diff(x: Any, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: Any = None) -> Any:
-    """The differences of neighbours along an axis, taken n times, after `prepend` and `append` were joined to x."""
+    """The differences of neighbours along an axis, taken n times, after `prepend` and `append` were joined to x.
+
+    Raises OptionError for a negative n, ShapeError for what cannot be joined.
+
+    >>> import metagrad as mg
+    >>> mg.diff(mg.asarray([1.0, 4.0, 9.0, 16.0]), n=2)
+    Tensor([2., 2.], dtype=float64)
+    """
     from .indexing import slice_axis
     from .shape import concat
 

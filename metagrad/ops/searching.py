@@ -52,7 +52,12 @@ class SearchSorted(Primitive):
 def searchsorted(x1: Any, x2: Any, /, *, side: str = "left", sorter: Any = None) -> Any:
     """Where to insert the elements of x2 so that x1, sorted or in the order of `sorter`, stays sorted.
 
-    `side` says whether before or after equal elements: "left" or "right".
+    `side` says whether before or after equal elements: "left" or "right". The result, of the shape of x2, leaves every
+    derivative. Raises ShapeError unless x1 has one axis, OptionError for another side.
+
+    >>> import metagrad as mg
+    >>> mg.searchsorted(mg.asarray([1.0, 2.0, 4.0]), mg.asarray([2.0, 3.0]))
+    Tensor([1, 2], dtype=int64)
     """
     if side not in ("left", "right"):
         raise OptionError(requires("searchsorted", "side 'left' or 'right'", repr(side)))
@@ -62,5 +67,10 @@ def searchsorted(x1: Any, x2: Any, /, *, side: str = "left", sorter: Any = None)
 
 
 def count_nonzero(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
-    """How many elements are not 0, over an axis, several, or all."""
+    """How many elements are not 0, over an axis, several, or all.
+
+    >>> import metagrad as mg
+    >>> mg.count_nonzero(mg.asarray([[1.0, 0.0], [2.0, 3.0]]), axis=0)
+    Tensor([2, 1], dtype=int64)
+    """
     return sum_(astype(not_equal(x, 0), np.int64), axis=axis, keepdims=keepdims)
