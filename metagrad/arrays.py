@@ -29,8 +29,8 @@ def cupy() -> Any:
     try:
         import cupy as module
     except ImportError as error:
-        reason = 'the package CuPy, which is not installed (pip install "metagrad[cuda]")'
-        raise DeviceError(f"[device] requires for 'cuda' {reason} but got: {error}") from error
+        need = "the package CuPy for 'cuda' (pip install \"metagrad[cuda]\")"
+        raise DeviceError(requires("device", need, error)) from error
     if not module.cuda.is_available():
         raise DeviceError(
             requires("device", "an NVIDIA GPU and its driver for 'cuda'", "a machine where CuPy finds none")

@@ -15,6 +15,10 @@ class DTypeError(MetagradError, TypeError):
     """Types that an operation cannot take: complex arrays, integer parameters, strings."""
 
 
+class ImmutableError(MetagradError, TypeError):
+    """An attempt to change a Tensor in place."""
+
+
 class IndexingError(MetagradError, IndexError):
     """An index that the array does not have."""
 
@@ -41,6 +45,10 @@ class CheckpointError(MetagradError, ValueError):
 
 class DataError(MetagradError, ValueError):
     """A data set that is missing, incomplete, corrupt, or laid out in another way."""
+
+
+class MissingFileError(MetagradError, FileNotFoundError):
+    """A file that is to be read and does not exist."""
 
 
 class NonFiniteError(MetagradError, ArithmeticError):

@@ -10,7 +10,8 @@ import math
 import numpy as np
 
 from .core.tensor import public
-from .ops import arithmetic, contraction, creation, exponential, indexing, predicates, reductions, shape
+from .ops import arithmetic, contraction, creation, exponential, indexing, predicates, reductions, searching, shape
+from .ops.dtypes import finfo, iinfo, isdtype, result_type
 from .ops.indexing import At
 
 abs = public(arithmetic.abs)
@@ -24,6 +25,7 @@ bitwise_right_shift = public(predicates.bitwise_right_shift)
 bitwise_xor = public(predicates.bitwise_xor)
 ceil = public(predicates.ceil)
 clip = public(arithmetic.clip)
+copysign = public(arithmetic.copysign)
 divide = public(arithmetic.divide)
 equal = public(predicates.equal)
 floor = public(predicates.floor)
@@ -43,6 +45,7 @@ maximum = public(arithmetic.maximum)
 minimum = public(arithmetic.minimum)
 multiply = public(arithmetic.multiply)
 negative = public(arithmetic.negative)
+nextafter = public(arithmetic.nextafter)
 not_equal = public(predicates.not_equal)
 positive = public(arithmetic.positive)
 pow = public(arithmetic.pow)
@@ -50,6 +53,7 @@ reciprocal = public(arithmetic.reciprocal)
 remainder = public(arithmetic.remainder)
 round = public(predicates.round)
 sign = public(predicates.sign)
+signbit = public(predicates.signbit)
 sqrt = public(arithmetic.sqrt)
 square = public(arithmetic.square)
 subtract = public(arithmetic.subtract)
@@ -84,6 +88,7 @@ argmax = public(reductions.argmax)
 argmin = public(reductions.argmin)
 argsort = public(reductions.argsort)
 cumulative_sum = public(reductions.cumulative_sum)
+diff = public(reductions.diff)
 logsumexp = public(reductions.logsumexp)
 max = public(reductions.max)
 mean = public(reductions.mean)
@@ -112,6 +117,9 @@ swapaxes = public(shape.swapaxes)
 tile = public(shape.tile)
 transpose = public(shape.transpose)
 unstack = public(shape.unstack)
+
+count_nonzero = public(searching.count_nonzero)
+searchsorted = public(searching.searchsorted)
 
 getitem = public(indexing.getitem)
 take = public(indexing.take)
@@ -180,9 +188,12 @@ __all__ = [
     "ceil",
     "clip",
     "concat",
+    "copysign",
     "cos",
     "cosh",
+    "count_nonzero",
     "cumulative_sum",
+    "diff",
     "divide",
     "e",
     "einsum",
@@ -193,6 +204,7 @@ __all__ = [
     "expand_dims",
     "expm1",
     "eye",
+    "finfo",
     "flip",
     "float32",
     "float64",
@@ -204,9 +216,11 @@ __all__ = [
     "greater",
     "greater_equal",
     "hypot",
+    "iinfo",
     "inf",
     "int32",
     "int64",
+    "isdtype",
     "isfinite",
     "isinf",
     "isnan",
@@ -236,6 +250,7 @@ __all__ = [
     "nan",
     "negative",
     "newaxis",
+    "nextafter",
     "not_equal",
     "ones",
     "ones_like",
@@ -250,9 +265,12 @@ __all__ = [
     "remainder",
     "repeat",
     "reshape",
+    "result_type",
     "roll",
     "round",
+    "searchsorted",
     "sign",
+    "signbit",
     "sin",
     "sinh",
     "sort",

@@ -14,7 +14,7 @@ import numpy as np
 
 from .core.tensor import Tensor, to_value
 from .core.trace import Tracer
-from .errors import CheckpointError, DTypeError, TraceError, requires
+from .errors import CheckpointError, DTypeError, MissingFileError, TraceError, requires
 
 _FORMAT = 1
 
@@ -50,14 +50,14 @@ def save(path: str | os.PathLike[str], tree: Any, metadata: Any = None) -> None:
 def load(path: str | os.PathLike[str], with_metadata: bool = False) -> Any:
     """The tree that `save` wrote, its arrays as Tensors on the CPU; with `with_metadata`, `(tree, metadata)`.
 
-    Raises CheckpointError for a file that is truncated, damaged, or not one of `save`'s, FileNotFoundError for none.
+    Raises CheckpointError for a file that is truncated, damaged, or not one of `save`'s, MissingFileError for none.
     """
     import json
 
     from safetensors import SafetensorError, safe_open
 
     if not Path(path).is_file():
-        raise FileNotFoundError(requires("load", "a file written by mg.save", f"{str(path)!r}, which is none"))
+        raise MissingFileError(requires("load", "a file written by mg.save", f"{str(path)!r}, which is none"))
     try:
         with safe_open(path, framework="numpy") as file:
             held = file.metadata() or {}

@@ -50,6 +50,7 @@ def larger_by_pooling(x, y, pool=lambda image: mg.nn.max_pool2d(image, 2, paddin
     [
         (mg.abs, 0.0, [0, 0, 0]),
         (mg.nn.relu, 0.0, [0, 0, 0]),
+        (mg.nn.relu, math.nan, [0, 0, 0]),  # a mask, x > 0, and no number is above 0 that is none
         (mg.nn.leaky_relu, 0.0, [0.01, 0, 0]),
         (lambda x: mg.nn.elu(x, alpha=1.0), 0.0, [1, 1, 1]),
         (lambda x: mg.maximum(x, 1.0), 1.0, [0.5, 0, 0]),
@@ -60,6 +61,13 @@ def larger_by_pooling(x, y, pool=lambda image: mg.nn.max_pool2d(image, 2, paddin
         (lambda x: mg.clip(x, -1.0, 1.0), 2.0, [0, 0, 0]),
         (lambda x: mg.hypot(x, 0.0), 0.0, [0, 0, 0]),
         (lambda x: mg.hypot(x, x), 0.0, [0, 0, 0]),
+        (lambda x: mg.atan2(x, 0.0), 0.0, [0, 0, 0]),
+        (lambda x: mg.atan2(0.0, x), 0.0, [0, 0, 0]),
+        (lambda x: mg.atan2(x, x), 0.0, [0, 0, 0]),
+        (lambda x: mg.copysign(x, -1.0), 0.0, [0, 0, 0]),
+        (lambda x: mg.copysign(x, -0.0), 2.0, [-1, 0, 0]),
+        (lambda x: mg.copysign(2.0, x), 0.0, [0, 0, 0]),
+        (lambda x: mg.nextafter(x, x), 1.0, [1, 0, 0]),
         (mg.sign, 0.0, [0, 0, 0]),
         (lambda x: x**3, 0.0, [0, 0, 6]),
         (lambda x: x**1, 0.0, [1, 0, 0]),
@@ -81,6 +89,7 @@ def larger_by_pooling(x, y, pool=lambda image: mg.nn.max_pool2d(image, 2, paddin
         (lambda x: larger_by_pooling(x, x * x) ** 3, 1.0, [3, 6, 6]),
         (lambda x: larger_by_pooling(x, 1.0, pool=mg.nn.global_max_pool2d), 1.0, [1, 0, 0]),
         (lambda x: larger_by_pooling(1.0, x, pool=mg.nn.global_max_pool2d), 1.0, [0, 0, 0]),
+        (lambda x: mg.logaddexp(x, -math.inf), -math.inf, [0, 0, 0]),
     ],
 )
 def test_the_table_of_kinks_holds_in_every_mode_to_third_order(f, x, expected):
@@ -184,6 +193,15 @@ def test_a_minus_infinity_in_logsumexp_is_a_term_of_zero():
     close(first, p)
     close(second, np.diag(p) - np.outer(p, p), order=1)
     assert np.isfinite(third).all()
+
+
+def test_a_row_of_minus_infinities_in_logsumexp_is_constant_and_leaves_the_other_rows_right():
+    x = np.array([[-np.inf, -np.inf], [0.0, 0.0]])
+    np.testing.assert_array_equal(mg.logsumexp(x, axis=1), [-np.inf, math.log(2)])
+    np.testing.assert_array_equal(mg.grad(lambda x: mg.logsumexp(x, axis=1)[1])(x), [[0, 0], [0.5, 0.5]])
+    np.testing.assert_array_equal(mg.grad(lambda x: mg.sum(mg.logsumexp(x, axis=1)))(x), [[0, 0], [0.5, 0.5]])
+    for found in tensors(mg.logsumexp, [-np.inf, -np.inf]):
+        np.testing.assert_array_equal(found, np.zeros(found.shape))
 
 
 def test_equal_eigenvalues_give_right_derivatives_of_what_does_not_depend_on_the_basis():

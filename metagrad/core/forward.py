@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from . import trace as tracing
-from .primitive import as_value
+from .primitive import as_value, handed
 from .trace import Trace, Tracer, Value, derivative_of, equation_of
 
 if TYPE_CHECKING:
@@ -46,13 +46,17 @@ class ForwardTrace(Trace):
             return output
         origin = equation_of(output) if tracing.graphs_running else None
         if origin is None:
-            tangent = primitive.jvp_all(list(tangents), output, *values)
-        else:
-            with derivative_of(origin):
-                tangent = primitive.jvp_all(list(tangents), output, *values)
+            return self._pushed(primitive.jvp_all(list(tangents), output, *values), output)
+        with derivative_of(origin):
+            return self._pushed(primitive.jvp_all(list(tangents), output, *values), output)
+
+    def _pushed(self, tangent: Any, output: Any) -> Any:
+        """The output with its tangent, which is narrower where only inputs of a narrower dtype move."""
+        if tangent is None:
+            return output
         if type(output) is tuple:
-            if tangent is None:
-                return output
-            pairs = zip(output, tangent, strict=True)
-            return tuple(o if t is None else ForwardTracer(self, o, as_value(t)) for o, t in pairs)
-        return output if tangent is None else ForwardTracer(self, output, as_value(tangent))
+            return tuple([self._pushed(t, o) for t, o in zip(tangent, output, strict=True)])
+        found = as_value(tangent)
+        if found.dtype is not output.dtype and found.dtype != output.dtype:
+            found = handed.astype(found, output.dtype)
+        return ForwardTracer(self, output, found)

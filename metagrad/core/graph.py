@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import ShapeError, requires
+from ..errors import DTypeError, ShapeError, requires
 from .primitive import Aval, Primitive, abstractify
 from .pytree import flatten, unflatten
 from .tensor import to_public, to_value
@@ -263,14 +263,23 @@ class Graph:
         return [held[k] for k in plan.outputs]
 
     def __call__(self, *args: Any) -> Any:
-        """Run it. Raises ShapeError where the arguments differ from those it was traced with."""
+        """Run it. Python numbers take the dtype that it was traced with.
+
+        Raises ShapeError or DTypeError where the arguments differ from those it was traced with.
+        """
         leaves, tree = flatten(args)
         if tree != self.in_tree:
             raise ShapeError(requires("graph", f"arguments of structure {self.in_tree}", tree))
-        values = [np.asarray(x) if type(x) in (float, int, bool) else to_value(x) for x in leaves]
-        for var, value in zip(self.inputs, values, strict=True):
-            if value.shape != var.shape:
-                raise ShapeError(requires("graph", f"an argument of shape {var.shape}", f"shape {value.shape}"))
+        values = []
+        for var, leaf in zip(self.inputs, leaves, strict=True):
+            weak = type(leaf) in (float, int, bool) and np.result_type(var.dtype, leaf) == var.dtype
+            value = np.asarray(leaf, var.dtype) if weak else to_value(leaf)
+            found = abstractify(value if hasattr(value, "dtype") else np.asarray(value), "graph")
+            if found.shape != var.shape:
+                raise ShapeError(requires("graph", f"an argument of shape {var.shape}", f"shape {found.shape}"))
+            if found.dtype != var.dtype:
+                raise DTypeError(requires("graph", f"an argument of dtype {var.dtype}", f"dtype {found.dtype}"))
+            values.append(value)
         with np.errstate(all="ignore"):
             return unflatten(self.out_tree, [to_public(x) for x in self.evaluate(values)])
 

@@ -7,12 +7,13 @@ anything traced goes to the highest trace among the inputs, which comes back her
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ..errors import MetagradError, MissingRuleError, requires
+from ..errors import DTypeError, MetagradError, MissingRuleError, requires
 from .tensor import Tensor, boundary
 from .trace import Tracer, Value
 
@@ -117,9 +118,10 @@ class Primitive(metaclass=_Interned):
             return self.forward(*inputs)
         except MetagradError:
             raise
-        except (ValueError, TypeError, IndexError, ArithmeticError):
+        except (ValueError, TypeError, AttributeError, IndexError, ArithmeticError):
             # The shape rule is where requirements are written down: let it say what was wrong.
-            self.abstract(*(abstractify(x) for x in inputs))
+            with suppress(MissingRuleError):
+                self.abstract(*[abstractify(x, self.name) for x in inputs])
             raise
 
     @property
@@ -168,7 +170,8 @@ class Primitive(metaclass=_Interned):
         )
 
     def __repr__(self) -> str:
-        inside = ", ".join(f"{k}={v}" for k, v in self.params.items())
+        hidden = {f.name for f in fields(self) if not f.repr} if is_dataclass(self) else ()
+        inside = ", ".join(f"{k}={v}" for k, v in self.params.items() if k not in hidden)
         return f"{self.name}[{inside}]" if inside else self.name
 
 
@@ -198,11 +201,24 @@ def add_cotangents(a: Value, b: Value) -> Value:
     return a if b is None else handed.add(a, b)
 
 
-def abstractify(x: Value) -> Any:
-    """The shape, dtype and device of a value; a Python scalar stays itself, because it is weakly typed."""
+def abstractify(x: Value, operation: str = "array") -> Any:
+    """The shape, dtype and device of a value; a Python scalar stays itself, because it is weakly typed.
+
+    Raises DTypeError for what is no array.
+    """
     kind = type(x)
     if kind is np.ndarray:
         return Aval(x.shape, x.dtype)
     if kind is float or kind is int or kind is bool or kind is Aval:
         return x
+    if not hasattr(x, "dtype"):
+        raise DTypeError(requires(operation, "arrays or numbers", not_an_array(x)))
     return Aval(tuple(x.shape), x.dtype, "cpu" if isinstance(x, np.generic) else str(x.device))
+
+
+def not_an_array(x: Any) -> str:
+    """How an error names something that is no array."""
+    kind = type(x).__name__
+    if isinstance(x, list | tuple):
+        return f"a {kind}; mg.asarray makes an array of it"
+    return "None" if x is None else f"{kind} {x!r}"

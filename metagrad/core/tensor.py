@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from ..errors import DTypeError, TraceError, requires
+from ..errors import DTypeError, ImmutableError, TraceError, requires
+from .numpy_protocol import NumPyProtocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -67,7 +68,7 @@ def to_public(x: Any) -> Any:
         return kind([to_public(item) for item in x])
     if isinstance(x, Tensor):
         return x
-    return Tensor(x if hasattr(x, "dtype") else np.asarray(x))
+    return Tensor(x if hasattr(x, "dtype") else own(np.asarray(x)))
 
 
 def boundary(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> Any:
@@ -97,7 +98,7 @@ def _restore(array: Any) -> Tensor:
     return Tensor(array)
 
 
-class Tensor:
+class Tensor(NumPyProtocol):
     """An immutable n-dimensional array, as the Python array API standard describes it.
 
     Made by `mg.asarray` and by every operation. Inside a transform the same class stands for a traced value.
@@ -109,7 +110,6 @@ class Tensor:
     """
 
     __slots__ = ("__weakref__", "_value")
-    __array_ufunc__ = None  # NumPy hands its operators over
 
     def __init__(self, value: Any) -> None:
         self._value = value
@@ -137,20 +137,13 @@ class Tensor:
         return "cpu" if isinstance(value, np.ndarray | np.generic) else str(value.device)
 
     # What leaves the engine.
-    def _concrete(self, operation: str) -> Any:
-        if type(self) is not Tensor:
-            raise TraceError(
-                requires(
-                    operation,
-                    "a concrete value",
-                    f"{self!r}; inside a transform, use mg.where for a choice and mg.stop_gradient for a constant",
-                )
-            )
+    def concrete(self, operation: str, advice: str = "") -> Any:
+        """The plain array inside; raises TraceError, with the advice, for a traced value."""
         return self._value
 
     def numpy(self) -> np.ndarray[Any, Any]:
         """The values as a read-only NumPy array, without a copy on the CPU."""
-        value = self._concrete("numpy")
+        value = self.concrete("numpy")
         array = np.asarray(value.get() if hasattr(value, "get") else value)
         base: Any = array
         while isinstance(base, np.ndarray):  # locked down to the buffer, so that no view can be unlocked again
@@ -165,10 +158,10 @@ class Tensor:
         return array if dtype is None else array.astype(dtype, copy=False)
 
     def item(self) -> Any:
-        return self._concrete("item").item()
+        return self.concrete("item").item()
 
     def tolist(self) -> Any:
-        return self._concrete("tolist").tolist()
+        return self.concrete("tolist").tolist()
 
     def __float__(self) -> float:
         return float(self._scalar("float"))
@@ -186,17 +179,17 @@ class Tensor:
         return int(value)
 
     def _scalar(self, operation: str) -> Any:
-        value = self._concrete(operation)
+        value = self.concrete(operation)
         if value.size != 1:
             raise TraceError(requires(operation, "an array of one element", f"shape {self.shape}"))
         return value.reshape(())
 
     def __dlpack__(self, **options: Any) -> Any:
-        value = self._concrete("dlpack")
+        value = self.concrete("dlpack")
         return np.asarray(value).copy().__dlpack__(**options) if self.device == "cpu" else value.__dlpack__(**options)
 
     def __dlpack_device__(self) -> Any:
-        return np.asarray(self._concrete("dlpack")).__dlpack_device__()
+        return np.asarray(self.concrete("dlpack")).__dlpack_device__()
 
     def __array_namespace__(self, *, api_version: str | None = None) -> Any:
         return operators
@@ -209,12 +202,15 @@ class Tensor:
         return format(self.item() if spec and self.ndim == 0 else str(self), spec)
 
     def __len__(self) -> int:
-        if not self.shape:
-            raise TypeError(requires("len", "an array with at least one axis", "shape ()"))
-        return self.shape[0]
+        return self._rows("len")
 
     def __iter__(self) -> Iterator[Any]:
-        return iter([self[i] for i in range(len(self))])
+        return iter([self[i] for i in range(self._rows("iter"))])
+
+    def _rows(self, operation: str) -> int:
+        if not self.shape:
+            raise DTypeError(requires(operation, "an array with at least one axis", "shape ()"))
+        return self.shape[0]
 
     def __eq__(self, other: object) -> Any:
         return operators.equal(self, other)
@@ -326,6 +322,14 @@ class Tensor:
 
     def __getitem__(self, index: Any) -> Any:
         return operators.getitem(self, index)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise ImmutableError(
+            requires("setitem", "an array that can change (x.at[index].set(value) makes a new one)", "a Tensor")
+        )
+
+    def __delitem__(self, index: Any) -> None:
+        raise ImmutableError(requires("delitem", "an array that can change", "a Tensor"))
 
     @property
     def at(self) -> Any:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import TraceError
+from ..errors import TraceError, requires
 from .tensor import Tensor
 
 if TYPE_CHECKING:
@@ -64,6 +64,14 @@ class Tracer(Tensor):
 
     __slots__ = ("trace",)
     trace: Trace
+
+    def concrete(
+        self, operation: str, advice: str = "use mg.where for a choice, mg.stop_gradient for a constant"
+    ) -> Any:
+        if not self.trace.alive:
+            raise self.trace.escaped()
+        got = f"Tensor(shape={self.shape}, dtype={self.dtype}, traced by {self.trace.transform})"
+        raise TraceError(requires(operation, "a concrete value", f"{got}; inside a transform, {advice}"))
 
 
 class Context(threading.local):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..core.pytree import flatten, leaf_names, unflatten
+from ..core.pytree import flatten, leaf_names, tree_map, unflatten
 from ..errors import CheckpointError, OptionError, requires
 from ..serialization import load, save
 
@@ -33,7 +33,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, settings: dict[str, A
     leaves, _ = flatten(checkpoint.state)
     facts = {
         "iteration": checkpoint.iteration,
-        "generator": checkpoint.generator,
+        "generator": tree_map(lambda x: x.tolist() if isinstance(x, np.ndarray) else x, checkpoint.generator),
         "metrics_size": checkpoint.metrics_size,
         "settings": settings,
     }
@@ -68,6 +68,28 @@ def read_checkpoint(folder: Path, like: Any, settings: dict[str, Any]) -> Checkp
             raise CheckpointError(requires("resume", f"a checkpoint with {name}, {wanted}", f"{what} in {path}"))
         found.append(got)
     return Checkpoint(unflatten(structure, found), iteration, generator, size)
+
+
+def restore_generator(generator: np.random.Generator, state: dict[str, Any]) -> None:
+    """Let it go on from the state of another; raises OptionError unless both are of one kind."""
+    bits = generator.bit_generator
+    before, now = state.get("bit_generator"), bits.state["bit_generator"]
+    if before != now:
+        raise OptionError(requires("resume", f"a generator of the run's own kind, {before}", now))
+    try:
+        bits.state = state
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(requires("resume", f"the state of a {now}", state)) from error
+
+
+def check_settings(label: str, settings: dict[str, Any]) -> None:
+    """Raise OptionError, naming the setting, unless JSON can hold them."""
+    for name, value in settings.items():
+        try:
+            json.dumps({name: value})
+        except (TypeError, ValueError):
+            got = f"{name!r} = {value!r} in those of {label!r}"
+            raise OptionError(requires("Trainer", "settings that JSON can hold", got)) from None
 
 
 def forget_checkpoint(folder: Path) -> None:

@@ -13,7 +13,14 @@ import numpy as np
 
 from ..core.pytree import flatten, leaf_names
 from ..errors import NonFiniteError, OptionError, requires
-from .checkpoints import Checkpoint, forget_checkpoint, read_checkpoint, write_checkpoint
+from .checkpoints import (
+    Checkpoint,
+    check_settings,
+    forget_checkpoint,
+    read_checkpoint,
+    restore_generator,
+    write_checkpoint,
+)
 from .metrics import Metrics
 from .progress import Progress
 
@@ -45,7 +52,8 @@ class Trainer:
     loss)` with the state *before* the step) and `checkpoint.safetensors` (every `checkpoint_every` iterations, replaced
     atomically: state, iteration, the generator's state, `settings`). A run that is resumed continues bit for bit as if
     it had never stopped, whatever stopped it; at worst the iterations since the last checkpoint are run again.
-    `settings` are what determines the run, as JSON values: resuming with others raises OptionError.
+    `settings` are what determines the run, as JSON values; others raise OptionError here, and so does resuming with
+    other settings, or with a generator of another kind.
     """
 
     def __init__(
@@ -64,6 +72,7 @@ class Trainer:
         self.sample = sample
         self.folder = output_folder(folder)
         self.settings = settings or {}
+        check_settings(label, self.settings)
         self.measure = measure or (lambda state, batch, loss: {"loss": float(loss)})
         self.label = label
         self.log_every = log_every
@@ -86,7 +95,7 @@ class Trainer:
                 print(f"{self.label}: nothing to resume in {self.folder}, starting afresh", flush=True)
             else:
                 state, begin, size = found.state, found.iteration, found.metrics_size
-                generator.bit_generator.state = found.generator
+                restore_generator(generator, found.generator)
         if begin > iterations:
             raise OptionError(requires("resume", f"at least the {begin} iterations that are done", f"{iterations}"))
         if begin == 0:  # an older run's checkpoint goes before the metrics that it counts on

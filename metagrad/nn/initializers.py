@@ -15,7 +15,8 @@ from ..core.tensor import public
 from ..errors import ShapeError, requires
 from ..ops import random
 from ..ops.arithmetic import multiply
-from ..ops.shape import matrix_transpose, reshape
+from ..ops.dtypes import as_dtype
+from ..ops.shape import as_shape, matrix_transpose, reshape
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +40,7 @@ def ones(key: Any, shape: tuple[int, ...], dtype: Any = np.float32) -> Any:
 
 @public
 def _full(shape: tuple[int, ...], value: float, dtype: Any) -> Any:
-    return np.full(tuple(shape), value, dtype)
+    return np.full(as_shape("initializer", shape), value, as_dtype("initializer", dtype))
 
 
 def constant(value: float) -> Initializer:
@@ -49,7 +50,7 @@ def constant(value: float) -> Initializer:
 
 def _initializer(draw: Callable[[Any, tuple[int, ...], Any], Any]) -> Initializer:
     def init(key: Any, shape: tuple[int, ...], dtype: Any = np.float32, /) -> Any:
-        return public(draw)(key, tuple(shape), np.dtype(dtype))
+        return public(draw)(key, as_shape("initializer", shape), as_dtype("initializer", dtype))
 
     return init
 

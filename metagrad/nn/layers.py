@@ -89,7 +89,13 @@ class Dense:
         return params
 
     def apply(self, params: Params, x: Any) -> Any:
-        """(..., inputs) to (..., features). Raises ShapeError where the last axis differs from the kernel's first."""
+        """(..., inputs) to (..., features).
+
+        Raises ShapeError where the last axis differs from the kernel's first, OptionError for another's parameters.
+        """
+        if not isinstance(params, dict) or "kernel" not in params:
+            got = sorted(map(str, params)) if isinstance(params, dict) else type(params).__name__
+            raise OptionError(requires("Dense", "parameters {'kernel', 'bias'} as `init` makes them", got))
         return _affine(x, params["kernel"], params.get("bias"))
 
     __call__ = apply

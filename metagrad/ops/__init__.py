@@ -9,6 +9,7 @@ from . import (
     contraction,
     creation,
     dropout,
+    dtypes,
     exponential,
     indexing,
     linalg,
@@ -17,6 +18,7 @@ from . import (
     predicates,
     random,
     reductions,
+    searching,
     shape,
 )
 
@@ -33,6 +35,7 @@ __all__ = [
     "contraction",
     "creation",
     "dropout",
+    "dtypes",
     "exponential",
     "indexing",
     "linalg",
@@ -41,5 +44,6 @@ __all__ = [
     "predicates",
     "random",
     "reductions",
+    "searching",
     "shape",
 ]

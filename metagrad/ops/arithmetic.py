@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.primitive import Aval
+from ..core.primitive import Aval, not_an_array
 from ..errors import DTypeError, requires
+from .dtypes import as_dtype
 from .elementwise import Elementwise, UnaryByInput, shape_of
 from .predicates import equal, floor_divide, greater, sign
 
@@ -97,6 +98,27 @@ class Abs(UnaryByInput):
         return multiply(d, sign(inputs[0]))
 
 
+class CopySign(UnaryByInput):
+    """|x| with the sign of y; the derivative at x = 0 is 0."""
+
+    name = "copysign"
+    forward = np.copysign
+
+    def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
+        x, y = inputs
+        return None if i else multiply(multiply(d, sign(x)), copysign(1.0, y))
+
+
+class NextAfter(UnaryByInput):
+    """The number next to x in the direction of y: x and one spacing, which is constant wherever it is smooth."""
+
+    name = "nextafter"
+    forward = np.nextafter
+
+    def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
+        return None if i else d
+
+
 class Sqrt(Elementwise):
     analytic = True
     uses_inputs = False
@@ -125,7 +147,15 @@ class Pow(Elementwise):
     """x ** y; where x = 0 or y = 0 the derivatives are their limits."""
 
     analytic = True
-    forward = np.power
+
+    def forward(self, x: Any, y: Any) -> Any:
+        try:
+            return np.power(x, y)
+        except ValueError:
+            if np.any(np.less(y, 0)):
+                need = "a floating-point base for exponents below 0"
+                raise DTypeError(requires("pow", need, f"{np.result_type(x, y)} and an exponent {np.min(y)}")) from None
+            raise
 
     def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
         x, y = inputs
@@ -171,6 +201,9 @@ def _share(winner: Value, loser: Value, like: Value) -> Value:
     )
 
 
+_BOOL = np.dtype(np.bool_)
+
+
 class Where(Elementwise):
     """x where the condition holds, else y. The branch not chosen gets exactly zero."""
 
@@ -178,6 +211,8 @@ class Where(Elementwise):
     uses_output = False
 
     def forward(self, condition: Any, x: Any, y: Any) -> Any:
+        if getattr(condition, "dtype", None) is not _BOOL:
+            self._check(condition)
         return np.where(condition, x, y)
 
     def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
@@ -186,9 +221,13 @@ class Where(Elementwise):
         return where(inputs[0], d, 0) if i == 1 else where(inputs[0], 0, d)
 
     def abstract(self, *inputs: Any) -> Aval:
-        if isinstance(inputs[0], Aval) and inputs[0].dtype.kind != "b":
-            raise DTypeError(requires("where", "a boolean condition", inputs[0].dtype))
+        self._check(inputs[0])
         return super().abstract(*inputs)
+
+    def _check(self, condition: Any) -> None:
+        dtype = getattr(condition, "dtype", None)
+        if type(condition) is not builtins.bool if dtype is None else dtype.kind != "b":
+            raise DTypeError(requires("where", "a boolean condition, as x != 0 is", dtype or repr(condition)))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -267,6 +306,16 @@ def abs(x: Any, /) -> Any:
     return _ABS.bind(x)
 
 
+def copysign(x: Any, y: Any, /) -> Any:
+    """|x| with the sign of y, that of -0 too; its derivative in x is 0 at 0, and in y always."""
+    return CopySign().bind(x, y)
+
+
+def nextafter(x: Any, y: Any, /) -> Any:
+    """The floating-point number next to x in the direction of y."""
+    return NextAfter().bind(x, y)
+
+
 def sqrt(x: Any, /) -> Any:
     """The square root; its derivative at 0 is infinite."""
     return _SQRT.bind(x)
@@ -322,17 +371,20 @@ def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
 
 
 def where(condition: Any, x: Any, y: Any, /) -> Any:
-    """x where the condition holds, else y. What was not chosen leaks no NaN into the derivative."""
+    """x where the condition holds, else y. What was not chosen leaks no NaN into the derivative.
+
+    Raises DTypeError for a condition that is not boolean.
+    """
     return _WHERE.bind(condition, x, y)
 
 
 def astype(x: Any, dtype: Any, /) -> Any:
-    """The same numbers in another dtype. Raises DTypeError for complex dtypes."""
-    wanted = np.dtype(dtype)
-    if wanted.kind not in "fiub":
-        raise DTypeError(requires("astype", "a real or boolean dtype", wanted))
+    """The same numbers in another dtype. Raises DTypeError for complex dtypes and names of none."""
+    wanted = as_dtype("astype", dtype)
     if type(x) in (int, float, builtins.bool):
         return np.asarray(x, dtype=wanted)
+    if not hasattr(x, "dtype"):
+        raise DTypeError(requires("astype", "an array or a number", not_an_array(x)))
     return x if x.dtype == wanted else Cast(wanted).bind(x)
 
 

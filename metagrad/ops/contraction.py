@@ -18,10 +18,9 @@ import numpy as np
 from ..core.primitive import Aval, Primitive, add_cotangents
 from ..errors import OptionError, ShapeError, requires
 from .arithmetic import multiply
-from .creation import eye
 from .elementwise import common_device, shape_of
 from .reductions import sum as sum_
-from .shape import broadcast_to, matrix_transpose, permute_dims, reshape
+from .shape import broadcast_to, matrix_transpose, normal_axis, permute_dims, reshape, whole_numbers
 
 if TYPE_CHECKING:
     from ..core.trace import Value
@@ -284,7 +283,8 @@ def broadcast_letters(x_lead: tuple[int, ...], y_lead: tuple[int, ...]) -> Any:
 def vecdot(x: Any, y: Any, /, *, axis: int = -1) -> Any:
     """The sum over one axis of the product, with the other axes broadcast."""
     _check_floor("vecdot", x, y)
-    if shape_of(x)[axis] != shape_of(y)[axis]:
+    k = normal_axis("vecdot", axis, len(x.shape)), normal_axis("vecdot", axis, len(y.shape))
+    if x.shape[k[0]] != y.shape[k[1]]:
         raise ShapeError(requires("vecdot", f"equal sizes along axis {axis}", f"{x.shape} and {y.shape}"))
     return sum_(multiply(x, y), axis=axis)
 
@@ -292,11 +292,14 @@ def vecdot(x: Any, y: Any, /, *, axis: int = -1) -> Any:
 def tensordot(x: Any, y: Any, /, *, axes: Any = 2) -> Any:
     """The contraction of the last `axes` axes of x with the first of y, or of two named lists of axes."""
     m, n = len(shape_of(x)), len(shape_of(y))
-    if isinstance(axes, int):
+    if isinstance(axes, tuple | list) and len(axes) == 2:
+        named = [whole_numbers("tensordot", k, "axes that are whole numbers") for k in axes]
+        left, right = ([normal_axis("tensordot", k, rank) for k in ks] for ks, rank in zip(named, (m, n), strict=True))
+    elif isinstance(axes, int) and 0 <= axes <= min(m, n):
         left, right = list(range(m - axes, m)), list(range(axes))
     else:
-        left, right = ([k] if isinstance(k, int) else list(k) for k in axes)
-        left, right = [k % m for k in left], [k % n for k in right]
+        need = f"a number of axes from 0 to {min(m, n)}, or two lists of axes"
+        raise ShapeError(requires("tensordot", need, repr(axes)))
     if len(left) != len(right) or any(x.shape[i] != y.shape[j] for i, j in zip(left, right, strict=True)):
         raise ShapeError(
             requires("tensordot", "contracted axes of equal sizes", f"{x.shape} and {y.shape}, axes {axes}")
@@ -323,6 +326,8 @@ def einsum(subscripts: str, /, *operands: Any) -> Any:
     """
     import opt_einsum
 
+    if not isinstance(subscripts, str):
+        raise OptionError(requires("einsum", "subscripts in a string", repr(subscripts)))
     shapes = [tuple(shape_of(x)) for x in operands]
     try:
         inputs, output, _ = opt_einsum.parser.parse_einsum_input((subscripts, *shapes), shapes=True)
@@ -375,24 +380,11 @@ def _single(x: Value, term: str, output: str) -> Value:
     return permute_dims(x, [term.index(c) for c in output])
 
 
-def matrix_power(x: Any, n: int, /) -> Any:
-    """A square matrix multiplied n times with itself; n at least 0."""
-    if n < 0:
-        raise OptionError(requires("matrix_power", "an exponent of at least 0", n))
-    result: Any = None
-    while n:
-        if n & 1:
-            result = x if result is None else matmul(result, x)
-        x, n = (matmul(x, x) if n > 1 else x), n >> 1
-    return broadcast_to(eye(x.shape[-1], dtype=x.dtype), x.shape) if result is None else result
-
-
 __all__ = [
     "Contract",
     "contract",
     "einsum",
     "matmul",
-    "matrix_power",
     "matrix_transpose",
     "outer",
     "tensordot",

@@ -8,9 +8,12 @@ import numpy as np
 
 from ..core.tensor import own
 from ..core.trace import Tracer
-from ..errors import DTypeError, requires
-from .arithmetic import zeros_for
+from ..errors import DTypeError, OptionError, ShapeError, TraceError, requires
+from .arithmetic import add, astype, multiply, where, zeros_for
+from .dtypes import optional_dtype, result_type
 from .elementwise import shape_of
+from .predicates import floor
+from .shape import as_shape, broadcast_to, reshape, stack, swapaxes
 
 if TYPE_CHECKING:
     from ..core.trace import Value
@@ -23,8 +26,8 @@ def asarray(x: Any, /, *, dtype: Any = None, device: str | None = None) -> Any:
     and ragged lists, DeviceError for a device that is not here.
     """
     from ..arrays import to_device
-    from .arithmetic import astype
-    from .shape import stack
+
+    wanted = optional_dtype("asarray", dtype)
 
     if _holds_traced(x):
         x = stack([asarray(item) for item in x])
@@ -36,8 +39,8 @@ def asarray(x: Any, /, *, dtype: Any = None, device: str | None = None) -> Any:
                 requires("asarray", "numbers or nested lists of equal lengths", f"{type(x).__name__}")
             ) from None
         x = own(x)
-    if dtype is not None:
-        x = astype(x, dtype)
+    if wanted is not None:
+        x = astype(x, wanted)
     return x if device is None else to_device(x, device)
 
 
@@ -47,45 +50,52 @@ def _holds_traced(x: Any) -> bool:
 
 def zeros(shape: Any, *, dtype: Any = None) -> Any:
     """An array of zeros."""
-    return np.zeros(shape, dtype=dtype)
+    return _filled("zeros", np.zeros, shape, dtype)
 
 
 def ones(shape: Any, *, dtype: Any = None) -> Any:
     """An array of ones."""
-    return np.ones(shape, dtype=dtype)
+    return _filled("ones", np.ones, shape, dtype)
+
+
+def _filled(name: str, make: Any, shape: Any, dtype: Any) -> Any:
+    return make(as_shape(name, shape), dtype=optional_dtype(name, dtype))
 
 
 def full(shape: Any, fill_value: Any, *, dtype: Any = None) -> Any:
     """An array of one value, which may be traced."""
-    from .arithmetic import astype
-    from .shape import broadcast_to
+    return _full("full", as_shape("full", shape), fill_value, dtype)
 
-    shape = (shape,) if isinstance(shape, int) else tuple(shape)
-    value = fill_value if dtype is None else astype(fill_value, dtype)
+
+def _full(name: str, shape: tuple[int, ...], fill_value: Any, dtype: Any) -> Any:
+    wanted = optional_dtype(name, dtype)
+    value = fill_value if wanted is None else astype(fill_value, wanted)
     return np.full(shape, value) if type(value) in (int, float, bool) else broadcast_to(value, shape)
 
 
 def zeros_like(x: Any, /, *, dtype: Any = None) -> Any:
     """Zeros of the shape and dtype of x."""
+    wanted = optional_dtype("zeros_like", dtype)
     if hasattr(x, "dtype"):
         found = zeros_for(x)
-        return found if dtype is None else found.astype(dtype)
-    return np.zeros((), dtype=dtype if dtype is not None else type(x))
+        return found if wanted is None else found.astype(wanted)
+    return np.zeros(shape_of(x), dtype=type(x) if wanted is None else wanted)
 
 
 def ones_like(x: Any, /, *, dtype: Any = None) -> Any:
     """Ones of the shape and dtype of x."""
-    return zeros_like(x, dtype=dtype) + np.ones((), dtype=dtype or getattr(x, "dtype", None) or type(x))
+    zeros = zeros_like(x, dtype=optional_dtype("ones_like", dtype))
+    return zeros + np.ones((), zeros.dtype)
 
 
 def full_like(x: Any, /, fill_value: Any, *, dtype: Any = None) -> Any:
     """An array of one value of the shape and dtype of x."""
-    return full(shape_of(x), fill_value, dtype=dtype or getattr(x, "dtype", None))
+    return _full("full_like", shape_of(x), fill_value, getattr(x, "dtype", None) if dtype is None else dtype)
 
 
 def empty(shape: Any, *, dtype: Any = None) -> Any:
     """An array of zeros: nothing here is uninitialised."""
-    return zeros(shape, dtype=dtype)
+    return _filled("empty", np.zeros, shape, dtype)
 
 
 def empty_like(x: Any, /, *, dtype: Any = None) -> Any:
@@ -94,45 +104,70 @@ def empty_like(x: Any, /, *, dtype: Any = None) -> Any:
 
 
 def arange(start: Any, /, stop: Any = None, step: Any = 1, *, dtype: Any = None) -> Any:
-    """Evenly spaced numbers in [start, stop); with one argument, in [0, start)."""
-    return np.arange(start, dtype=dtype) if stop is None else np.arange(start, stop, step, dtype=dtype)
+    """Evenly spaced numbers in [start, stop); with one argument, in [0, start).
+
+    Raises TraceError for traced bounds, because their values are a shape.
+    """
+    wanted = optional_dtype("arange", dtype)
+    bounds = (0, start, step) if stop is None else (start, stop, step)
+    for x in bounds:
+        if isinstance(x, Tracer):
+            raise TraceError(requires("arange", "bounds of known values (they make a shape)", repr(x)))
+    if any(shape_of(x) != () for x in bounds) or step == 0:
+        raise OptionError(requires("arange", "numbers, and a step other than 0", f"start, stop and step {bounds}"))
+    return np.arange(*bounds, dtype=wanted)
 
 
-def linspace(start: float, stop: float, /, num: int, *, dtype: Any = None, endpoint: bool = True) -> Any:
-    """`num` evenly spaced numbers from start to stop."""
-    return np.linspace(start, stop, num, dtype=dtype, endpoint=endpoint)
+def linspace(start: Any, stop: Any, /, num: int, *, dtype: Any = None, endpoint: bool = True) -> Any:
+    """`num` evenly spaced numbers from start to stop, along a new first axis where these are arrays.
+
+    Differentiable in both ends.
+
+    >>> import metagrad as mg
+    >>> mg.jacfwd(lambda stop: mg.linspace(0.0, stop, 3))(8.0)
+    Tensor([0. , 0.5, 1. ], dtype=float64)
+    """
+    (count,) = as_shape("linspace", (num,))
+    wanted = optional_dtype("linspace", dtype)
+    rank = max(len(shape_of(start)), len(shape_of(stop)))
+    floating = result_type(start, stop, 1.0)
+    t = np.linspace(0, 1, count, endpoint=endpoint, dtype=floating).reshape(-1, *(1,) * rank)
+    points = add(multiply(start, 1 - t), multiply(stop, t))
+    if wanted is None:
+        return points
+    return astype(floor(points) if wanted.kind in "iu" else points, wanted)
 
 
 def eye(n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = None) -> Any:
     """Ones on the k-th diagonal, zeros elsewhere."""
-    return np.eye(n_rows, n_cols, k=k, dtype=np.float64 if dtype is None else dtype)
+    rows, columns = as_shape("eye", (n_rows, n_rows if n_cols is None else n_cols))
+    return np.eye(rows, columns, k=k, dtype=optional_dtype("eye", dtype) or np.float64)
 
 
 def tril(x: Any, /, *, k: int = 0) -> Any:
     """The lower triangle of the last two axes, up to the k-th diagonal; zeros above."""
-    return _masked(x, _lower(x, k))
+    return where(_lower("tril", x, k), x, 0)
 
 
 def triu(x: Any, /, *, k: int = 0) -> Any:
     """The upper triangle of the last two axes, from the k-th diagonal; zeros below."""
-    return _masked(x, ~_lower(x, k - 1))
+    return where(~_lower("triu", x, k - 1), x, 0)
 
 
-def _lower(x: Value, k: int) -> Any:
+def _lower(name: str, x: Value, k: int) -> Any:
+    if len(shape_of(x)) < 2:
+        raise ShapeError(requires(name, "at least two axes", f"shape {shape_of(x)}"))
     rows, columns = x.shape[-2:]
     return np.tri(rows, columns, k=k, dtype=np.bool_)
 
 
-def _masked(x: Value, mask: Any) -> Value:
-    from .arithmetic import where
-
-    return where(mask, x, 0)
-
-
 def meshgrid(*arrays: Any, indexing: str = "xy") -> Any:
     """Coordinate arrays of a grid spanned by one-dimensional ones; indexing "xy" or "ij"."""
-    from .shape import broadcast_to, reshape, swapaxes
-
+    if indexing not in ("xy", "ij"):
+        raise OptionError(requires("meshgrid", "indexing 'xy' or 'ij'", repr(indexing)))
+    shapes = [shape_of(a) for a in arrays]
+    if any(len(found) != 1 for found in shapes):
+        raise ShapeError(requires("meshgrid", "one-dimensional arrays", f"shapes {shapes}"))
     n = len(arrays)
     shape = tuple(a.shape[0] for a in arrays)
     grids = [

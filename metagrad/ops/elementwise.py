@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ..core.primitive import Aval, Primitive, handed
+from ..core.primitive import Aval, Primitive, handed, not_an_array
 from ..errors import DeviceError, DTypeError, ShapeError, requires
 
 if TYPE_CHECKING:
@@ -17,13 +17,12 @@ if TYPE_CHECKING:
 
 
 def shape_of(x: Value) -> tuple[int, ...]:
-    """The shape of a value or of an `Aval`; () for a Python scalar. Raises DTypeError for a list."""
+    """The shape of a value or of an `Aval`; () for a Python scalar. Raises DTypeError for what is no array."""
     try:
         return x.shape  # type: ignore[no-any-return]
     except AttributeError:
-        if isinstance(x, list | tuple):
-            got = f"a {type(x).__name__}; mg.asarray makes an array of it"
-            raise DTypeError(requires("array", "an array or a number", got)) from None
+        if not isinstance(x, int | float):
+            raise DTypeError(requires("array", "an array or a number", not_an_array(x))) from None
         return ()
 
 
@@ -90,7 +89,13 @@ class Elementwise(Primitive):
         device = common_device(self.name, inputs)
         shape = common_shape(self.name, [shape_of(x) for x in inputs])
         kinds = tuple([x.dtype if isinstance(x, Aval) else type(x) for x in inputs])
-        return Aval(shape, _dtype_of_result(self, kinds), device)
+        dtype = _dtype_of_result(self, kinds)
+        if dtype.kind in "iu":
+            limits = np.iinfo(dtype)
+            for x in inputs:
+                if type(x) is int and not limits.min <= x <= limits.max:
+                    raise DTypeError(requires(self.name, f"numbers within {dtype}", x))
+        return Aval(shape, dtype, device)
 
     def batch(self, batched: tuple[bool, ...], *inputs: Value) -> Value:
         return self.bind(*(inputs if len(inputs) == 1 else align(batched, inputs)))
@@ -112,9 +117,13 @@ def align(batched: tuple[bool, ...], inputs: tuple[Value, ...]) -> Sequence[Valu
 @functools.lru_cache(4096)
 def _dtype_of_result(primitive: Elementwise, kinds: tuple[Any, ...]) -> Any:
     """The dtype that NumPy gives for inputs of such dtypes or Python types, found by asking it."""
-    with np.errstate(all="ignore"):
-        sample = primitive.forward(*[np.ones((), kind) if isinstance(kind, np.dtype) else kind(1) for kind in kinds])
-    return np.asarray(sample).dtype
+    ones = [np.ones((), kind) if isinstance(kind, np.dtype) else kind(1) for kind in kinds]
+    try:
+        with np.errstate(all="ignore"):
+            return np.asarray(primitive.forward(*ones)).dtype
+    except TypeError:
+        listed = " and ".join([kind.name if isinstance(kind, np.dtype) else kind.__name__ for kind in kinds])
+        raise DTypeError(requires(primitive.name, "dtypes for which it is defined", listed)) from None
 
 
 class Predicate(Elementwise):

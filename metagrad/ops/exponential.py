@@ -160,13 +160,15 @@ class Atanh(UnaryByInput):
 
 
 class Atan2(UnaryByInput):
-    """The angle of the point (x=inputs[1], y=inputs[0])."""
+    """The angle of the point (x=inputs[1], y=inputs[0]); at (0, 0) the derivatives are 0 at every order."""
 
     forward = np.arctan2
 
     def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
         y, x = inputs
-        quotient = divide(d, add(square(x), square(y)))
+        radius = add(square(x), square(y))
+        zero = equal(radius, 0)
+        quotient = where(zero, 0, divide(d, where(zero, 1, radius)))
         return negative(multiply(quotient, y)) if i else multiply(quotient, x)
 
 
@@ -252,7 +254,7 @@ def atan(x: Any, /) -> Any:
 
 
 def atan2(y: Any, x: Any, /) -> Any:
-    """The angle of the point (x, y), in radians."""
+    """The angle of the point (x, y), in radians; at (0, 0) with derivatives 0."""
     return Atan2().bind(y, x)
 
 

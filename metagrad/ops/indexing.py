@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from operator import index as as_index
 from typing import Any
 
 import numpy as np
@@ -210,6 +211,9 @@ def _plan(x: Value, index: Any) -> _Plan:
     shape = shape_of(x)
     items = list(index) if isinstance(index, tuple) else [index]
     items = [_as_index_array(item) if _is_array(item) or type(item) is bool else item for item in items]
+    if any(_is_array(item) and item.dtype.kind == "b" and not item.shape for item in items):
+        got = "one of no axis, as True is; None makes an axis"
+        raise IndexingError(requires("getitem", "boolean masks with at least one axis", got))
     consumed = sum(
         (1 if item.dtype.kind != "b" else item.ndim) if _is_array(item) else item is not None and item is not Ellipsis
         for item in items
@@ -264,22 +268,23 @@ def _axes_before(items: list[Any]) -> int:
 
 
 def _plain(item: Any) -> Any:
-    if item is None or isinstance(item, slice):
-        return (
-            item
-            if item is None
-            else slice(*[None if n is None else int(n) for n in (item.start, item.stop, item.step)])
-        )
     try:
-        return int(item.__index__())
-    except (AttributeError, TypeError):
+        if item is None:
+            return None
+        if isinstance(item, slice):
+            return slice(*[None if n is None else as_index(n) for n in (item.start, item.stop, item.step)])
+        return as_index(item)
+    except TypeError:
         raise IndexingError(
             requires("getitem", "integers, slices, None, Ellipsis or arrays of them", repr(item))
         ) from None
 
 
 def _as_index_array(item: Any) -> Value:
-    array = item._value if type(item) is Tensor else item if isinstance(item, Tracer) else np.asarray(item)
+    try:
+        array = item._value if type(item) is Tensor else item if isinstance(item, Tracer) else np.asarray(item)
+    except ValueError:
+        raise IndexingError(requires("getitem", "index arrays with rows of one length", repr(item))) from None
     if array.dtype.kind not in "iub" and array.size:
         raise IndexingError(requires("getitem", "integer or boolean index arrays", array.dtype))
     return array.astype(np.intp) if array.dtype.kind == "f" else array
@@ -406,13 +411,20 @@ def _written(value: Value, plan: _Plan, x: Value) -> Value:
 
 
 class At:
+    """`x.at`, of which `x.at[index]` is an `Update`."""
+
+    def __init__(self, x: Any) -> None:
+        self._x = x
+
+    def __getitem__(self, index: Any) -> Update:
+        return Update(self._x, index)
+
+
+class Update:
     """`x.at[index]`, with the updates `set` and `add`, which give a new array."""
 
-    def __init__(self, x: Any, index: Any = None) -> None:
+    def __init__(self, x: Any, index: Any) -> None:
         self._x, self._index = x, index
-
-    def __getitem__(self, index: Any) -> At:
-        return At(self._x, index)
 
     def set(self, value: Any) -> Any:
         """x with `value` at the index."""

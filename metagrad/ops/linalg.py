@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from operator import index as as_index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from ..core.primitive import Aval, Primitive
 from ..errors import MetagradError, OptionError, ShapeError, requires
 from .arithmetic import abs as abs_
 from .arithmetic import add, divide, multiply, negative, sqrt_or_zero, subtract, where
-from .contraction import matmul, matrix_power, outer, tensordot, vecdot
+from .contraction import matmul, outer, tensordot, vecdot
 from .creation import eye, tril, triu, zeros_like
 from .elementwise import common_device, shape_of
 from .predicates import equal
@@ -186,6 +187,32 @@ def inv(x: Any, /) -> Any:
     """The inverse of square matrices. Raises SingularMatrixError."""
     _square("inv", x)
     return solve(x, broadcast_to(eye(x.shape[-1], dtype=x.dtype), x.shape))
+
+
+def matrix_power(x: Any, n: int, /) -> Any:
+    """Square matrices (..., m, m) multiplied n times with themselves; for n < 0, their inverses -n times.
+
+    Raises ShapeError for other shapes, OptionError for a fractional exponent, SingularMatrixError where there is no
+    inverse.
+
+    >>> import metagrad as mg
+    >>> mg.linalg.matrix_power(mg.asarray([[2.0, 0.0], [0.0, 4.0]]), -2)
+    Tensor([[0.25  , 0.    ],
+            [0.    , 0.0625]], dtype=float64)
+    """
+    _square("matrix_power", x)
+    try:
+        left = as_index(n)
+    except TypeError:
+        raise OptionError(requires("matrix_power", "an exponent that is a whole number", repr(n))) from None
+    if left < 0:
+        x, left = inv(x), -left
+    result: Any = None
+    while left:
+        if left & 1:
+            result = x if result is None else matmul(result, x)
+        x, left = (matmul(x, x) if left > 1 else x), left >> 1
+    return broadcast_to(eye(x.shape[-1], dtype=x.dtype), x.shape) if result is None else result
 
 
 def cholesky(x: Any, /, *, upper: bool = False) -> Any:

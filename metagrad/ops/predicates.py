@@ -111,6 +111,11 @@ class IsFinite(Predicate):
     forward = np.isfinite
 
 
+class SignBit(Predicate):
+    name = "signbit"
+    forward = np.signbit
+
+
 def floor_divide(x: Any, y: Any, /) -> Any:
     """floor(x / y)."""
     return FloorDivide().bind(x, y)
@@ -229,6 +234,11 @@ def isnan(x: Any, /) -> Any:
 def isinf(x: Any, /) -> Any:
     """Whether x is infinite, elementwise."""
     return IsInf().bind(x)
+
+
+def signbit(x: Any, /) -> Any:
+    """Whether the sign of x is negative, elementwise: also that of -0."""
+    return SignBit().bind(x)
 
 
 def isfinite(x: Any, /) -> Any:

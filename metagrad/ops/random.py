@@ -18,13 +18,14 @@ import numpy as np
 from ..core.primitive import Aval, Primitive
 from ..errors import DTypeError, OptionError, ShapeError, requires
 from .arithmetic import add, astype, clip, multiply, remainder, subtract
+from .dtypes import as_dtype
 from .elementwise import common_device, shape_of
 from .exponential import log
 from .indexing import getitem, take
 from .inverse_normal import inverse_normal_cdf
 from .predicates import bitwise_left_shift, bitwise_or, bitwise_right_shift, less
 from .reductions import argmax, argsort
-from .shape import moveaxis, normal_axis, reshape
+from .shape import as_shape, moveaxis, normal_axis, reshape, whole_numbers
 
 if TYPE_CHECKING:
     from ..core.trace import Value
@@ -141,10 +142,6 @@ def _checked(name: str, key: Any) -> None:
         raise ShapeError(requires(name, "one key, of shape (2,); map over several with vmap", f"shape {shape_of(key)}"))
 
 
-def _shape(shape: Any) -> tuple[int, ...]:
-    return tuple([as_index(n) for n in shape]) if isinstance(shape, tuple | list) else (as_index(shape),)
-
-
 def key(seed: int, /) -> Any:
     """A key for a seed from 0 to 2^64 - 1: uint32 of shape (2,). Different seeds give different keys.
 
@@ -170,7 +167,8 @@ def split(key: Any, n: int = 2, /) -> Any:
     >>> first, second = mg.random.split(mg.random.key(0))
     """
     _checked("split", key)
-    words = RandomBits(4 * as_index(n), _SPLIT).bind(key)
+    (n,) = as_shape("split", (n,))
+    words = RandomBits(4 * n, _SPLIT).bind(key)
     return getitem(reshape(words, (n, 4)), (slice(None), slice(0, 2)))
 
 
@@ -187,7 +185,7 @@ def fold_in(key: Any, data: Any, /) -> Any:
 def bits(key: Any, shape: Any = (), dtype: Any = np.uint32) -> Any:
     """Uniformly random bits, as uint32 or uint64. Raises DTypeError for another type."""
     _checked("bits", key)
-    shape, wanted = _shape(shape), np.dtype(dtype)
+    shape, wanted = as_shape("random", shape), as_dtype("bits", dtype)
     count = math.prod(shape)
     if wanted == _WORD:
         return reshape(RandomBits(count, _BITS).bind(key), shape)
@@ -199,7 +197,7 @@ def bits(key: Any, shape: Any = (), dtype: Any = np.uint32) -> Any:
 
 
 def _floating(name: str, dtype: Any) -> Any:
-    wanted = np.dtype(dtype)
+    wanted = as_dtype(name, dtype)
     if wanted not in (np.float32, np.float64):
         raise DTypeError(requires(name, "dtype float32 or float64", wanted))
     return wanted
@@ -271,7 +269,7 @@ def categorical(key: Any, logits: Any, axis: int = -1, shape: Any = None) -> Any
     """
     rank = len(shape_of(logits))
     logits = moveaxis(logits, normal_axis("categorical", axis, rank), rank - 1)
-    full = (*(shape_of(logits)[:-1] if shape is None else _shape(shape)), shape_of(logits)[-1])
+    full = (*(shape_of(logits)[:-1] if shape is None else as_shape("categorical", shape)), shape_of(logits)[-1])
     gumbel = subtract(0, log(subtract(0, log(_open_unit(key, full, np.float64)))))
     return argmax(add(logits, gumbel), axis=-1)
 
@@ -288,7 +286,8 @@ def randint(key: Any, shape: Any, minval: int, maxval: int, dtype: Any = np.int6
 
     Raises OptionError unless minval < maxval and both fit the dtype.
     """
-    low, high, wanted = as_index(minval), as_index(maxval), np.dtype(dtype)
+    wanted = as_dtype("randint", dtype)
+    low, high = whole_numbers("randint", (minval, maxval), "minval and maxval that are whole numbers")
     if wanted.kind not in "iu":
         raise DTypeError(requires("randint", "an integer dtype", wanted))
     limits = np.iinfo(wanted)

@@ -17,7 +17,7 @@ from .arithmetic import add, astype, divide, multiply, sqrt_or_zero, square, sub
 from .elementwise import shape_of
 from .exponential import exp, log
 from .predicates import equal, isfinite
-from .shape import Rearrangement, broadcast_to, normal_axes, normal_axis, reshape, with_array
+from .shape import Rearrangement, broadcast_to, normal_axes, normal_axis, reshape, whole_numbers, with_array
 
 if TYPE_CHECKING:
     from ..core.trace import Value
@@ -273,7 +273,7 @@ def _joined(x: Value, y: Value, axis: int) -> Value:
 
 
 def logsumexp(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
-    """log(sum(exp(x))) without overflow; -inf where all elements are."""
+    """log(sum(exp(x))) without overflow; -inf where all elements are, with derivative 0: no finite step leaves it."""
     from ..core.trace import Tracer
 
     x = with_array(x)
@@ -281,8 +281,9 @@ def logsumexp(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
     if isinstance(peak, Tracer):
         peak = StopGradient().bind(peak)
     peak = where(isfinite(peak), peak, 0)
-    total = log(sum(exp(subtract(x, peak)), axis=axis, keepdims=True))
-    result = add(total, peak)
+    total = sum(exp(subtract(x, peak)), axis=axis, keepdims=True)
+    nothing = equal(total, 0)
+    result = where(nothing, -math.inf, add(log(where(nothing, 1, total)), peak))
     return result if keepdims else reshape(result, shape_of(sum_shape(x, axis)))
 
 
@@ -322,6 +323,30 @@ def cumulative_sum(x: Any, /, *, axis: int | None = None, include_initial: bool 
         return running
     first = np.zeros([1 if a == axis else n for a, n in enumerate(shape)], running.dtype)
     return concat([first, running], axis=axis)
+
+
+def diff(x: Any, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: Any = None) -> Any:
+    """The differences of neighbours along an axis, taken n times, after `prepend` and `append` were joined to x.
+
+    Raises OptionError for a negative n, ShapeError for what cannot be joined.
+
+    >>> import metagrad as mg
+    >>> mg.diff(mg.asarray([1.0, 4.0, 9.0, 16.0]), n=2)
+    Tensor([2., 2.], dtype=float64)
+    """
+    from .indexing import slice_axis
+    from .shape import concat
+
+    axis = normal_axis("diff", axis, len(shape_of(x)))
+    (times,) = whole_numbers("diff", n, "an order that is a whole number")
+    if times < 0:
+        raise OptionError(requires("diff", "an order of at least 0", times))
+    parts = [part for part in (prepend, x, append) if part is not None]
+    joined = x if len(parts) == 1 else concat(parts, axis=axis)
+    for _ in range(times):
+        size = joined.shape[axis]
+        joined = subtract(slice_axis(joined, axis, 1, size), slice_axis(joined, axis, 0, size - 1))
+    return joined
 
 
 def _arg(primitive: Any, name: str, x: Value, axis: int | None, keepdims: bool) -> Value:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..core.primitive import Aval, Primitive
 from ..core.trace import Tracer
-from ..errors import ShapeError, TraceError, requires
+from ..errors import DTypeError, ShapeError, TraceError, requires
 from .elementwise import common_device, shape_of, unbroadcast
 
 if TYPE_CHECKING:
@@ -23,15 +23,38 @@ if TYPE_CHECKING:
 
 def normal_axis(name: str, axis: Any, rank: int) -> int:
     """The axis counted from the front; raises ShapeError where there is none."""
-    n = as_index(axis)
+    try:
+        n = as_index(axis)
+    except TypeError:
+        raise ShapeError(requires(name, "an axis that is a whole number", repr(axis))) from None
     if not -rank <= n < rank:
         raise ShapeError(requires(name, f"an axis of an array with {rank} axes", axis))
     return n % rank
 
 
 def normal_axes(name: str, axis: Any, rank: int) -> tuple[int, ...]:
-    """All axes that `axis` (None, a number or several) names, in order."""
-    return _normal_axes(name, tuple(axis) if isinstance(axis, list) else axis, rank)
+    """All axes that `axis` (None, a number or several) names, in order; raises ShapeError where there are none such."""
+    try:
+        return _normal_axes(name, tuple(axis) if isinstance(axis, list) else axis, rank)
+    except TypeError:  # what has no hash is no number
+        raise ShapeError(requires(name, "axes that are whole numbers", repr(axis))) from None
+
+
+def whole_numbers(name: str, sizes: Any, need: str = "a shape of whole numbers") -> tuple[int, ...]:
+    """A number, or several, as a tuple of integers; raises ShapeError for anything else."""
+    several = type(sizes) is tuple or isinstance(sizes, list | tuple) or getattr(sizes, "ndim", 0) == 1
+    try:
+        return tuple([as_index(n) for n in (sizes if several else (sizes,))])
+    except TypeError:
+        raise ShapeError(requires(name, need, repr(sizes))) from None
+
+
+def as_shape(name: str, shape: Any) -> tuple[int, ...]:
+    """A size, or several, as a shape; raises ShapeError unless they are whole numbers of at least 0."""
+    found = whole_numbers(name, shape)
+    if found and min(found) < 0:
+        raise ShapeError(requires(name, "sizes of at least 0", found))
+    return found
 
 
 @functools.lru_cache(1024)
@@ -182,12 +205,12 @@ def with_array(x: Value) -> Value:
 
 def reshape(x: Any, /, shape: Any) -> Any:
     """The same elements in another shape; one entry may be -1. Raises ShapeError where the sizes differ."""
-    wanted = (as_index(shape),) if not isinstance(shape, tuple | list) else tuple([as_index(n) for n in shape])
+    wanted = whole_numbers("reshape", shape)
     given = shape_of(x)
-    if -1 in wanted:
+    if wanted and min(wanted) < 0:
         rest = -math.prod(wanted)
         size = math.prod(given)
-        if wanted.count(-1) > 1 or (size % rest if rest else True):
+        if rest < 1 or wanted.count(-1) != 1 or size % rest:
             raise ShapeError(requires("reshape", f"a shape of {size} elements for {given}", wanted))
         wanted = tuple([size // rest if n == -1 else n for n in wanted])
     return x if wanted == given and hasattr(x, "shape") else Reshape(wanted).bind(with_array(x))
@@ -205,6 +228,7 @@ def permute_dims(x: Any, /, axes: Any) -> Any:
 def swapaxes(x: Any, a: int, b: int) -> Any:
     """Two axes exchanged."""
     order = list(range(len(shape_of(x))))
+    a, b = normal_axis("swapaxes", a, len(order)), normal_axis("swapaxes", b, len(order))
     order[a], order[b] = order[b], order[a]
     return permute_dims(x, order)
 
@@ -261,7 +285,7 @@ def squeeze(x: Any, /, axis: Any = None) -> Any:
 
 def broadcast_to(x: Any, /, shape: Any) -> Any:
     """x repeated, without a copy, to a larger shape."""
-    wanted = (shape,) if isinstance(shape, int) else tuple([as_index(n) for n in shape])
+    wanted = as_shape("broadcast_to", shape)
     return x if shape_of(x) == wanted and hasattr(x, "shape") else BroadcastTo(wanted).bind(with_array(x))
 
 
@@ -275,7 +299,8 @@ def broadcast_arrays(*arrays: Any) -> Any:
 
 def concat(arrays: Any, /, *, axis: int | None = 0) -> Any:
     """Arrays joined along an axis they have; with axis None, flattened first."""
-    if len(arrays) == 0:
+    arrays = _several("concat", arrays)
+    if not arrays:
         raise ShapeError(requires("concat", "at least one array", "none"))
     if axis is None:
         return concat([reshape(x, (-1,)) for x in arrays], axis=0)
@@ -283,8 +308,16 @@ def concat(arrays: Any, /, *, axis: int | None = 0) -> Any:
     return Concat(normal_axis("concat", axis, len(first))).bind(*[with_array(x) for x in arrays])
 
 
+def _several(name: str, arrays: Any) -> list[Value]:
+    try:
+        return list(arrays)
+    except TypeError:
+        raise DTypeError(requires(name, "a list or tuple of arrays", repr(arrays))) from None
+
+
 def stack(arrays: Any, /, *, axis: int = 0) -> Any:
     """Arrays of one shape joined along a new axis."""
+    arrays = _several("stack", arrays)
     shapes = {shape_of(x) for x in arrays}
     if len(shapes) != 1:
         raise ShapeError(requires("stack", "arrays of one shape", " and ".join(map(str, sorted(shapes))) or "none"))
@@ -313,9 +346,13 @@ def roll(x: Any, /, shift: Any, *, axis: Any = None) -> Any:
 
     if axis is None:
         return reshape(roll(reshape(x, (-1,)), shift, axis=0), x.shape)
-    pairs = zip(shift, axis, strict=True) if isinstance(axis, tuple | list) else [(shift, axis)]
-    for step, a in pairs:
-        a = normal_axis("roll", a, len(x.shape))
+    steps = whole_numbers("roll", shift, "shifts that are whole numbers")
+    axes = tuple(axis) if isinstance(axis, tuple | list) else (axis,)
+    if len(steps) != len(axes) and 1 not in (len(steps), len(axes)):
+        raise ShapeError(requires("roll", "a shift for each axis", f"{shift} for {axis}"))
+    steps, axes = steps * (len(axes) if len(steps) == 1 else 1), axes * (len(steps) if len(axes) == 1 else 1)
+    for step, axis in zip(steps, axes, strict=True):
+        a = normal_axis("roll", axis, len(x.shape))
         n = x.shape[a]
         cut = -step % n if n else 0
         if cut:
@@ -325,7 +362,7 @@ def roll(x: Any, /, shift: Any, *, axis: Any = None) -> Any:
 
 def tile(x: Any, repetitions: Any, /) -> Any:
     """x repeated as a block along each axis."""
-    reps = (repetitions,) if isinstance(repetitions, int) else tuple(repetitions)
+    reps = as_shape("tile", repetitions)
     rank = max(len(reps), len(x.shape))
     reps = (1,) * (rank - len(reps)) + reps
     shape = (1,) * (rank - len(x.shape)) + tuple(x.shape)
@@ -363,9 +400,11 @@ def pad(x: Any, width: Any, /, *, mode: str = "constant", constant_values: float
         raise OptionError(requires("pad", "mode 'constant'", repr(mode)))
     rank = len(x.shape)
     try:
-        pairs = np.broadcast_to(np.asarray(width, dtype=int), (rank, 2)).tolist()
-    except ValueError:
-        raise ShapeError(requires("pad", f"a width, a pair, or {rank} pairs", width)) from None
+        widths = np.asarray(width)
+        pairs = np.broadcast_to(widths.astype(int, casting="same_kind"), (rank, 2)).tolist()
+    except (ValueError, TypeError):
+        need = f"a width, a pair, or {rank} pairs of whole numbers"
+        raise ShapeError(requires("pad", need, repr(width))) from None
     if any(n < 0 for pair in pairs for n in pair):
         raise ShapeError(requires("pad", "widths of at least 0", width))
     inside = tuple([slice(before, before + n) for (before, _), n in zip(pairs, x.shape, strict=True)])

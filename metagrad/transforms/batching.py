@@ -10,6 +10,7 @@ from ..core.pytree import broadcast_prefix, flatten, leaves_with_nones, unflatte
 from ..core.tensor import to_public, to_value
 from ..errors import ShapeError, requires
 from ..ops.shape import broadcast_to, moveaxis
+from .trees import as_function, as_outputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,6 +48,7 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
     >>> mg.vmap(lambda x, y: mg.sum(x * y), in_axes=(0, None))(mg.ones((3, 2)), mg.asarray([1.0, 2.0]))
     Tensor([3., 3., 3.], dtype=float64)
     """
+    as_function("vmap", f)
 
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         axes = tuple(in_axes) if isinstance(in_axes, list) else in_axes
@@ -93,9 +95,10 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
         with trace.running():
             result = f(*call_args, **call_kwargs)
             outputs, out_tree = flatten(result)
-            mapped = []
-            for x, axis in zip(outputs, _axes_of(out_axes, result, outputs), strict=True):
-                mapped.append(to_public(_placed(trace, to_value(x), axis)))
+            if outputs:
+                outputs, out_tree = as_outputs("vmap", result)
+            axes = _axes_of(out_axes, result, outputs)
+            mapped = [to_public(_placed(trace, x, axis)) for x, axis in zip(outputs, axes, strict=True)]
         return unflatten(out_tree, mapped)
 
     return functools.wraps(f)(wrapped) if hasattr(f, "__name__") else wrapped

@@ -19,7 +19,7 @@ from ..core.pytree import flatten, unflatten
 from ..core.reverse import ReverseTrace, pull_back
 from ..core.tensor import to_public, to_value
 from .batching import run_batched
-from .trees import as_outputs
+from .trees import as_function, as_outputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +36,9 @@ class Run:
 
     graph: Graph
 
+    def __repr__(self) -> str:
+        return f"{len(self.graph.equations)} equations"
+
     def __call__(self, *values: Value) -> tuple[Value, ...]:
         return tuple(self.graph.evaluate(list(values)))
 
@@ -46,6 +49,9 @@ class Pullback:
 
     program: Program
     needed: tuple[bool, ...]
+
+    def __repr__(self) -> str:
+        return f"pullback of {self.program!r}"
 
     def __call__(self, *values: Value) -> tuple[Value, ...]:
         n = len(self.needed)
@@ -68,6 +74,9 @@ class Pushforward:
     program: Program
     moving: tuple[bool, ...]
 
+    def __repr__(self) -> str:
+        return f"pushforward of {self.program!r}"
+
     def __call__(self, *values: Value) -> tuple[Value, ...]:
         n = len(self.moving)
         trace = ForwardTrace("checkpoint")
@@ -88,6 +97,9 @@ class Batched:
     program: Program
     size: int
     batched: tuple[bool, ...]
+
+    def __repr__(self) -> str:
+        return f"{self.program!r} for {self.size} elements"
 
     def __call__(self, *values: Value) -> tuple[Value, ...]:
         return run_batched(self.program, self.size, self.batched, values)
@@ -141,6 +153,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     >>> mg.grad(mg.grad(mg.checkpoint(lambda x: mg.sin(x) ** 2)))(0.0)
     Tensor(2., dtype=float64)
     """
+    as_function("checkpoint", f)
 
     @functools.wraps(f)
     def wrapped(*args: Any, **kwargs: Any) -> Any:

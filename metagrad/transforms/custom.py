@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+import inspect
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..core.batching import BatchTrace, BatchTracer
@@ -11,7 +12,7 @@ from ..core.graph import trace_graph
 from ..core.primitive import Primitive, abstractify, handed
 from ..core.pytree import flatten, unflatten
 from ..core.tensor import to_public, to_value
-from ..errors import MissingRuleError, ShapeError, requires
+from ..errors import DTypeError, MissingRuleError, ShapeError, requires
 from ..ops.reductions import sum as sum_
 from .batching import all_elements, run_batched
 
@@ -41,8 +42,10 @@ class CustomVJP(Primitive):
 
     name = "custom_vjp"
     interned = False
-    function: Any
-    linearize: Any
+    of: str
+    """The name of the user's function."""
+    function: Any = field(repr=False)
+    linearize: Any = field(repr=False)
 
     def forward(self, *inputs: Any) -> Any:
         return self.function(*inputs)
@@ -75,7 +78,7 @@ class CustomVJP(Primitive):
 
             return lowered, Rule(backward)
 
-        return CustomVJP(function, linearize).bind(*inputs)
+        return CustomVJP(self.of, function, linearize).bind(*inputs)
 
 
 class custom_vjp:
@@ -84,7 +87,10 @@ class custom_vjp:
     `forward(*args) -> (output, residuals)` runs in the function's place when a derivative is taken;
     `backward(residuals, cotangent) -> tuple` gives a cotangent, or None for zero, for each argument. Both are
     differentiated in turn by outer transforms, so higher orders are those of the rule as written. Arguments and results
-    are pytrees.
+    are pytrees. Both halves get all arguments by position, in the order of the function's signature: those that a call
+    names, and the defaults of those that it leaves out.
+
+    Raises DTypeError for arguments that do not fit the signature, or that can only be named.
 
     >>> import metagrad as mg
     >>> @mg.custom_vjp
@@ -104,15 +110,19 @@ class custom_vjp:
         """Set the two halves of the derivative."""
         self.halves = (forward, backward)
 
-    def __call__(self, *args: Any) -> Any:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.halves is None:
             raise MissingRuleError(requires("custom_vjp", "defvjp(forward, backward) before the first call", "none"))
+        args = self._by_position(args, kwargs)
         forward_half, backward_half = self.halves
         leaves, in_tree = flatten(args)
+        values = [to_value(x) for x in leaves]
+        arrays = [hasattr(v, "dtype") or isinstance(v, int | float) for v in values]  # the others are options
         out_tree: Any = None
 
-        def public_args(values: tuple[Value, ...]) -> Any:
-            return unflatten(in_tree, [to_public(v) if hasattr(v, "dtype") else v for v in values])
+        def public_args(given: tuple[Value, ...]) -> Any:
+            rest = iter([to_public(v) if hasattr(v, "dtype") else v for v in given])
+            return unflatten(in_tree, [next(rest) if a else v for v, a in zip(values, arrays, strict=True)])
 
         def function(*values: Value) -> tuple[Value, ...]:
             nonlocal out_tree
@@ -127,12 +137,35 @@ class custom_vjp:
 
             def backward(cotangents: tuple[Value, ...]) -> list[Value]:
                 found = backward_half(residuals, unflatten(structure, [to_public(g) for g in cotangents]))
-                return _flat_cotangents(found, args)
+                return [g for g, a in zip(_flat_cotangents(found, args), arrays, strict=True) if a]
 
             return tuple([to_value(x) for x in outputs]), Rule(backward)
 
-        outputs = CustomVJP(function, linearize).bind(*[to_value(x) for x in leaves])
+        inputs = [v for v, a in zip(values, arrays, strict=True) if a]
+        name = getattr(self.function, "__name__", type(self.function).__name__)
+        outputs = CustomVJP(name, function, linearize).bind(*inputs)
         return unflatten(out_tree, [to_public(x) for x in outputs])
+
+    def _by_position(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+        """The arguments of a call, defaults among them, in the order of the signature."""
+        try:
+            bound = self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            got = f"{len(args)} by position and {sorted(kwargs)} by name: {error}"
+            raise DTypeError(requires("custom_vjp", f"arguments for {self.signature}", got)) from None
+        bound.apply_defaults()
+        if bound.kwargs:
+            need = "parameters that can be given by position"
+            raise DTypeError(requires("custom_vjp", need, f"{sorted(bound.kwargs)}, which can only be named"))
+        return bound.args
+
+    @functools.cached_property
+    def signature(self) -> inspect.Signature:
+        """That of the function; anything by position for a built-in that does not say."""
+        try:
+            return inspect.signature(self.function)
+        except ValueError:
+            return inspect.signature(lambda *args: None)
 
 
 def _flat_cotangents(found: Any, args: tuple[Any, ...]) -> list[Value]:

@@ -16,7 +16,7 @@ from ..errors import DTypeError, OptionError, ShapeError, requires
 from ..ops.creation import eye
 from ..ops.shape import reshape
 from .batching import vmap
-from .trees import as_inputs, as_outputs
+from .trees import as_function, as_inputs, as_outputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,26 +42,19 @@ def _record(
     sources = [x.node for x in inputs]
     with trace.running():
         result = function(unflatten(structure, inputs))
-        aux = None
-        if has_aux:
-            if not (isinstance(result, tuple) and len(result) == 2):
-                raise DTypeError(requires(transform, "a function that returns (output, aux)", repr(result)))
-            result, aux = result
-            leaves, aux_tree = flatten(aux)
-            aux = unflatten(
-                aux_tree, [to_public(trace.lower(to_value(x))[0]) if isinstance(x, Tensor) else x for x in leaves]
-            )
+        result, aux = _split(trace, result) if has_aux else (result, None)
         outputs, out_tree = as_outputs(transform, result)
     lowered = [trace.lower(x) for x in outputs]
     return _Record([v for v, _ in lowered], [n for _, n in lowered], out_tree, sources, aux)
 
 
-def _aux(trace: ReverseTrace | ForwardTrace, aux: Any) -> Any:
-    """The tensors of a function's second result without their trace; what is no tensor stays."""
-    leaves, structure = flatten(aux)
-    return unflatten(
-        structure, [to_public(trace.lower(to_value(x))[0]) if isinstance(x, Tensor) else x for x in leaves]
-    )
+def _split(trace: ReverseTrace | ForwardTrace, result: Any) -> tuple[Any, Any]:
+    """A function's two results, the tensors of the second without their trace; what is no tensor stays."""
+    if not (isinstance(result, tuple) and len(result) == 2):
+        raise DTypeError(requires(trace.transform, "a function that returns (output, aux)", repr(result)))
+    leaves, structure = flatten(result[1])
+    lowered = [to_public(trace.lower(to_value(x))[0]) if isinstance(x, Tensor) else x for x in leaves]
+    return result[0], unflatten(structure, lowered)
 
 
 def _filled(cotangents: list[Value], values: list[Value]) -> list[Any]:
@@ -86,20 +79,33 @@ def value_and_grad(
     return _value_and_grad("value_and_grad", f, argnums, has_aux)
 
 
-def _chosen(name: str, argnums: Any) -> tuple[int, ...]:
-    chosen = tuple(argnums) if isinstance(argnums, tuple | list) else (argnums,)
-    if not all(isinstance(n, int) for n in chosen):
-        raise OptionError(requires(name, "argnums that are a number or a tuple of them", repr(argnums)))
-    return chosen
+class _Chosen:
+    """The arguments that a derivative is taken with respect to: `single` for one, not in a tuple."""
+
+    def __init__(self, name: str, argnums: Any) -> None:
+        self.name = name
+        self.single = not isinstance(argnums, tuple | list)
+        self.given = (argnums,) if self.single else tuple(argnums)
+        if not all(isinstance(n, int | np.integer) and not isinstance(n, bool) for n in self.given):
+            raise OptionError(requires(name, "argnums that are a number or a tuple of them", repr(argnums)))
+
+    def among(self, args: tuple[Any, ...]) -> list[int]:
+        """Their places; raises OptionError where there is none, or one twice."""
+        count = len(args)
+        if any(not -count <= n < count for n in self.given):
+            raise OptionError(requires(self.name, f"argnums among {count} positional arguments", self.given))
+        numbers = [int(n) % count for n in self.given]
+        if len(set(numbers)) != len(numbers):
+            raise OptionError(requires(self.name, "argnums that differ", self.given))
+        return numbers
 
 
 def _value_and_grad(name: str, f: Any, argnums: int | tuple[int, ...], has_aux: bool) -> Callable[..., Any]:
-    chosen = _chosen(name, argnums)
+    as_function(name, f)
+    chosen = _Chosen(name, argnums)
 
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        numbers = [n + len(args) if n < 0 else n for n in chosen]
-        if any(not 0 <= n < len(args) for n in numbers):
-            raise OptionError(requires(name, f"argnums among {len(args)} positional arguments", chosen))
+        numbers = chosen.among(args)
         values, structure = as_inputs(name, {n: args[n] for n in numbers})
 
         def call(primals: dict[int, Any]) -> Any:
@@ -117,7 +123,7 @@ def _value_and_grad(name: str, f: Any, argnums: int | tuple[int, ...], has_aux: 
         with np.errstate(all="ignore"):
             gradients = unflatten(structure, _filled(pull_back(seeds, sources), values))
         value = to_public(output)
-        picked = gradients[numbers[0]] if isinstance(argnums, int) else tuple(gradients[n] for n in numbers)
+        picked = gradients[numbers[0]] if chosen.single else tuple(gradients[n] for n in numbers)
         return ((value, aux) if has_aux else value), picked
 
     return functools.wraps(f)(wrapped) if hasattr(f, "__name__") else wrapped
@@ -151,16 +157,17 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     >>> pullback(mg.asarray([1.0, 10.0]))
     (Tensor([ 2., 40.], dtype=float64),)
     """
-    values, structure = as_inputs("vjp", primals)
-    record = _record("vjp", lambda args: f(*args), values, structure, has_aux)
+    return _vjp("vjp", "cotangent", f, primals, has_aux)
+
+
+def _vjp(name: str, what: str, f: Callable[..., Any], primals: tuple[Any, ...], has_aux: bool = False) -> Any:
+    """`vjp` for the transform `name`, which calls what is pulled back `what`."""
+    as_function(name, f)
+    values, structure = as_inputs(name, primals)
+    record = _record(name, lambda args: f(*args), values, structure, has_aux)
 
     def pullback(cotangent: Any) -> Any:
-        leaves, given = flatten(cotangent)
-        if given != record.structure:
-            raise ShapeError(requires("vjp", f"a cotangent of structure {record.structure}", given))
-        seeds = []
-        for node, value, leaf in zip(record.nodes, record.values, leaves, strict=True):
-            seeds.append((node, _like("vjp", "cotangent", leaf, value)))
+        seeds = list(zip(record.nodes, _like(name, what, cotangent, record.values, record.structure), strict=True))
         with np.errstate(all="ignore"):
             return unflatten(structure, _filled(pull_back(seeds, record.sources), values))
 
@@ -168,13 +175,20 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     return (output, pullback, record.aux) if has_aux else (output, pullback)
 
 
-def _like(transform: str, what: str, leaf: Any, value: Value) -> Value:
-    """A tangent or cotangent for `value`: of its shape, cast to its dtype."""
-    found = np.asarray(leaf) if type(leaf) in (float, int, bool) else to_value(leaf)
-    shape = getattr(found, "shape", None)
-    if shape != value.shape:
-        raise ShapeError(requires(transform, f"a {what} of shape {value.shape}", f"shape {shape}"))
-    return found if found.dtype == value.dtype else handed.astype(found, value.dtype)
+def _like(transform: str, what: str, tree: Any, values: list[Value], structure: Any) -> list[Value]:
+    """Tangents or cotangents for values in a tree: of its structure and their shapes, cast to their dtypes."""
+    leaves, given = flatten(tree)
+    if given != structure:
+        raise ShapeError(requires(transform, f"a {what} of structure {structure}", given))
+    cast = []
+    for leaf, value in zip(leaves, values, strict=True):
+        found = np.asarray(leaf) if type(leaf) in (float, int, bool) else to_value(leaf)
+        if not hasattr(found, "dtype"):
+            raise DTypeError(requires(transform, f"a {what} of arrays", f"{type(leaf).__name__} {leaf!r}"))
+        if found.shape != value.shape:
+            raise ShapeError(requires(transform, f"a {what} of shape {value.shape}", f"shape {found.shape}"))
+        cast.append(found if found.dtype == value.dtype else handed.astype(found, value.dtype))
+    return cast
 
 
 def jvp(f: Callable[..., Any], primals: Any, tangents: Any, has_aux: bool = False) -> Any:
@@ -184,24 +198,20 @@ def jvp(f: Callable[..., Any], primals: Any, tangents: Any, has_aux: bool = Fals
     >>> mg.jvp(mg.exp, (0.0,), (2.0,))
     (Tensor(1., dtype=float64), Tensor(2., dtype=float64))
     """
-    primals, tangents = _arguments(primals), _arguments(tangents)
-    values, structure = as_inputs("jvp", primals)
-    leaves, given = flatten(tangents)
-    if given != structure:
-        raise ShapeError(requires("jvp", f"tangents of the primals' structure {structure}", given))
-    trace = ForwardTrace("jvp")
-    pairs = zip(values, leaves, strict=True)
-    inputs = [ForwardTracer(trace, value, _like("jvp", "tangent", leaf, value)) for value, leaf in pairs]
+    return _jvp("jvp", f, _arguments(primals), _arguments(tangents), has_aux)
+
+
+def _jvp(name: str, f: Callable[..., Any], primals: tuple[Any, ...], tangents: Any, has_aux: bool = False) -> Any:
+    """`jvp` for the transform `name`."""
+    as_function(name, f)
+    values, structure = as_inputs(name, primals)
+    moved = _like(name, "tangent", tangents, values, structure)
+    trace = ForwardTrace(name)
+    inputs = [ForwardTracer(trace, value, tangent) for value, tangent in zip(values, moved, strict=True)]
     with trace.running():
         result = f(*unflatten(structure, inputs))
-        aux = None
-        if has_aux:
-            result, aux = result
-            found, aux_tree = flatten(aux)
-            aux = unflatten(
-                aux_tree, [to_public(trace.lower(to_value(x))[0]) if isinstance(x, Tensor) else x for x in found]
-            )
-        outputs, out_tree = as_outputs("jvp", result)
+        result, aux = _split(trace, result) if has_aux else (result, None)
+        outputs, out_tree = as_outputs(name, result)
     lowered = [trace.lower(x) for x in outputs]
     output = unflatten(out_tree, [to_public(value) for value, _ in lowered])
     tangent_out = unflatten(out_tree, _filled([t for _, t in lowered], [v for v, _ in lowered]))
@@ -224,11 +234,15 @@ def hvp(f: Callable[..., Any], primals: Any, tangents: Any, mode: str = "reverse
     Tensor([ 6., 12.], dtype=float64)
     """
     primals, tangents = _arguments(primals), _arguments(tangents)
-    gradient = grad(f, argnums=tuple(range(len(primals))))
+    both = _value_and_grad("hvp", f, tuple(range(len(primals))), False)
+
+    def gradient(*args: Any) -> Any:
+        return both(*args)[1]
+
     if mode == "forward_over_reverse":
-        products = jvp(gradient, primals, tangents)[1]
+        products = _jvp("hvp", gradient, primals, tangents)[1]
     elif mode == "reverse_over_reverse":
-        _, pullback = vjp(gradient, *primals)  # H is symmetric: v H = H v
+        _, pullback = _vjp("hvp", "tangent", gradient, primals)  # H is symmetric: v H = H v
         products = pullback(tangents)
     else:
         raise OptionError(requires("hvp", "mode reverse_over_reverse or forward_over_reverse", repr(mode)))
@@ -240,19 +254,17 @@ def _basis(value: Value) -> Value:
     return reshape(eye(n, dtype=value.dtype), (n, *value.shape))
 
 
-def _jacobian_arguments(f: Any, args: Any, kwargs: Any, argnums: Any, name: str) -> Any:
-    chosen = _chosen(name, argnums)
-    if any(not -len(args) <= n < len(args) for n in chosen):
-        raise OptionError(requires(name, f"argnums among {len(args)} positional arguments", chosen))
-    chosen = tuple(n % len(args) for n in chosen)
+def _jacobian_arguments(f: Any, args: Any, kwargs: Any, chosen: _Chosen) -> Any:
+    numbers = chosen.among(args)
+    as_inputs(chosen.name, {n: args[n] for n in numbers})  # an error names the argument by its place
 
     def partial(*primals: Any) -> Any:
         full = list(args)
-        for n, primal in zip(chosen, primals, strict=True):
+        for n, primal in zip(numbers, primals, strict=True):
             full[n] = primal
         return f(*full, **kwargs)
 
-    return partial, tuple(args[n] for n in chosen)
+    return partial, tuple(args[n] for n in numbers)
 
 
 def jacrev(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Callable[..., Any]:
@@ -265,10 +277,12 @@ def jacrev(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Callabl
     Tensor([[2., 0.],
             [0., 4.]], dtype=float64)
     """
+    as_function("jacrev", f)
+    chosen = _Chosen("jacrev", argnums)
 
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        partial, primals = _jacobian_arguments(f, args, kwargs, argnums, "jacrev")
-        output, pullback = vjp(partial, *primals)
+        partial, primals = _jacobian_arguments(f, args, kwargs, chosen)
+        output, pullback = _vjp("jacrev", "cotangent", partial, primals)
         outputs, out_tree = flatten(output)
         rows = []
         for k, leaf in enumerate(outputs):
@@ -280,7 +294,7 @@ def jacrev(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Callabl
             columns, in_tree = flatten(vmap(row)(to_public(_basis(leaf))))
             shaped = [to_public(reshape(to_value(c), (*leaf.shape, *c.shape[1:]))) for c in columns]
             tree = unflatten(in_tree, shaped)
-            rows.append(tree[0] if isinstance(argnums, int) else tree)
+            rows.append(tree[0] if chosen.single else tree)
         return unflatten(out_tree, rows)
 
     return wrapped
@@ -293,9 +307,11 @@ def jacfwd(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Callabl
     >>> mg.jacfwd(lambda x: mg.sum(x ** 2))(mg.asarray([1.0, 2.0]))
     Tensor([2., 4.], dtype=float64)
     """
+    as_function("jacfwd", f)
+    chosen = _Chosen("jacfwd", argnums)
 
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        partial, primals = _jacobian_arguments(f, args, kwargs, argnums, "jacfwd")
+        partial, primals = _jacobian_arguments(f, args, kwargs, chosen)
         values, in_tree = as_inputs("jacfwd", primals)
         public = unflatten(in_tree, [to_public(v) for v in values])
         columns = []
@@ -304,12 +320,12 @@ def jacfwd(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Callabl
 
             def column(tangent: Any, k: int = k) -> Any:
                 zeros = [to_public(handed.zeros_like(v)) for v in values]
-                return jvp(partial, public, unflatten(in_tree, [*zeros[:k], tangent, *zeros[k + 1 :]]))[1]
+                return _jvp("jacfwd", partial, public, unflatten(in_tree, [*zeros[:k], tangent, *zeros[k + 1 :]]))[1]
 
             leaves, out_tree = flatten(vmap(column, out_axes=-1)(to_public(_basis(value))))
             columns.append([to_public(reshape(to_value(x), (*x.shape[:-1], *value.shape))) for x in leaves])
         rows = [unflatten(in_tree, list(row)) for row in zip(*columns, strict=True)]
-        return unflatten(out_tree, [row[0] if isinstance(argnums, int) else row for row in rows])
+        return unflatten(out_tree, [row[0] if chosen.single else row for row in rows])
 
     return wrapped
 
@@ -322,4 +338,5 @@ def hessian(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Callab
     Tensor([[4., 2.],
             [2., 0.]], dtype=float64)
     """
+    as_function("hessian", f)
     return jacfwd(jacrev(f, argnums), argnums)

@@ -13,7 +13,7 @@ from ..core.pytree import flatten, unflatten
 from ..core.tensor import to_value
 from ..core.trace import Value, context
 from ..ops.reductions import StopGradient
-from .trees import as_outputs
+from .trees import as_function, as_outputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,10 +31,11 @@ def make_graph(f: Callable[..., Any]) -> Callable[..., Graph]:
       [0] c:float64[] = sum[axes=(0,), keepdims=False] b
     outputs: c
     """
+    as_function("make_graph", f)
 
     def traced(*args: Any) -> Graph:
         leaves, structure = flatten(args)
-        avals = [abstractify(_array(leaf)) for leaf in leaves]
+        avals = [abstractify(_array(leaf), "make_graph") for leaf in leaves]
         out_tree: Any = None
 
         def flat(*inputs: Any) -> list[Value]:

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from ..core.trace import Value
 
 
+def as_function(transform: str, f: Any) -> None:
+    """Raises DTypeError for what cannot be called, such as the result of calling the function."""
+    if not callable(f):
+        raise DTypeError(requires(transform, "a function", f"{type(f).__name__} {f!r}"))
+
+
 def as_input(transform: str, leaf: Any, where: Callable[[], str]) -> Value:
     """The value of a leaf that is to be differentiated; raises DTypeError, naming it, unless it is floating point."""
     if type(leaf) is float:

@@ -175,11 +175,11 @@ for _name, _make in {
     row(_name, _make(), detail="scalar")
     row(_name, _make(0, 3), detail="empty")
 
-for _name in ("ceil", "floor", "isfinite", "isinf", "isnan", "round", "sign", "trunc"):
+for _name in ("ceil", "floor", "isfinite", "isinf", "isnan", "round", "sign", "signbit", "trunc"):
     row(_name, real(2, 3), derivative="none")
     row(_name, real(0, 3), detail="empty", derivative="none")
-for _name in ("isfinite", "isinf", "isnan"):
-    row(_name, const([1.0, np.inf, -np.inf, np.nan]), detail="specials", derivative="none")
+for _name in ("isfinite", "isinf", "isnan", "signbit"):
+    row(_name, const([1.0, np.inf, -np.inf, np.nan, -0.0]), detail="specials", derivative="none")
 row("logical_not", booleans(2, 3))
 row("bitwise_invert", integers(-9, 9, 2, 3))
 row("astype", real(2, 3), f=lambda x: mg.astype(x, mg.float32), ref=lambda x: x.astype(np.float32), derivative="own")
@@ -199,6 +199,8 @@ for _name, _left, _right in (
     ("divide", real, real),
     ("pow", positive, real),
     ("atan2", real, real),
+    ("copysign", real, real),
+    ("nextafter", real, real),
     ("hypot", real, real),
     ("logaddexp", real, real),
     ("maximum", grid(0.0), grid(0.25)),
@@ -323,6 +325,34 @@ row("cumulative_sum", real(2, 4), axis=1)
 row("cumulative_sum", real(2, 4), axis=-2)
 row("cumulative_sum", real(2, 4), axis=1, include_initial=True)
 row("cumulative_sum", real(2, 0), axis=1, detail="empty")
+row("diff", real(5))
+row("diff", real(2, 4), axis=0)
+row("diff", real(2, 4), axis=1, n=2)
+row("diff", real(2), axis=0, n=3, detail="to nothing")
+row("diff", real(2, 0), axis=1, detail="empty")
+row("diff", real(4), real(1), real(2), both=lambda xp, x, a, b: xp.diff(x, prepend=a, append=b), detail="joined")
+for _options in _AXES:
+    row("count_nonzero", integers(-1, 2, 3, 2, 4), **_options)
+row("count_nonzero", real(2, 3), derivative="none")
+for _side in ("left", "right"):
+    row("searchsorted", const([1.0, 2.0, 2.0, 4.0]), distinct(2, 3), side=_side, derivative="none")
+    row(
+        "searchsorted",
+        const([1.0, 2.0, 2.0, 4.0]),
+        const([0.0, 2.0, 4.0, 5.0]),
+        side=_side,
+        detail=f"ties, {_side}",
+        derivative="none",
+    )
+row("searchsorted", const([1, 2, 4]), integers(0, 6), detail="scalar")
+row("searchsorted", const([1, 2, 4]), integers(0, 6, 0, 2), detail="empty")
+row(
+    "searchsorted",
+    const([4, 1, 2]),
+    integers(0, 6, 5),
+    both=lambda xp, x, v: xp.searchsorted(x, v, sorter=np.array([1, 2, 0])),
+    detail="sorter",
+)
 row("sort", distinct(2, 5), axis=-1)
 row("sort", distinct(4, 2), axis=0)
 row(
@@ -589,6 +619,7 @@ row("affine", real(0, 3), real(3, 4), real(4), f=public(affine), ref=lambda x, w
 row("linalg.matrix_transpose", real(2, 3))
 row("linalg.matrix_power", regular(3, 3), both=lambda xp, x: xp.linalg.matrix_power(x, 5))
 row("linalg.matrix_power", regular(2, 2), both=lambda xp, x: xp.linalg.matrix_power(x, 0), detail="zero")
+row("linalg.matrix_power", regular(2, 3, 3), both=lambda xp, x: xp.linalg.matrix_power(x, -3), detail="negative")
 row("linalg.diagonal", real(2, 3, 4), ref=lambda x: np.linalg.diagonal(x))
 row("linalg.diagonal", real(3, 4), offset=1)
 row("linalg.diagonal", real(3, 4), offset=-2)
@@ -658,6 +689,27 @@ row("full", real(), both=lambda xp, v: xp.full((2, 3), v))
 row("full_like", real(2, 3), real())
 row("arange", f=lambda: (mg.arange(4), mg.arange(1.0, 3.0, 0.5)), ref=lambda: (np.arange(4), np.arange(1.0, 3.0, 0.5)))
 row("linspace", f=lambda: mg.linspace(0.0, 1.0, 5), ref=lambda: np.linspace(0.0, 1.0, 5))
+row("linspace", real(), real(2, 1), both=lambda xp, a, b: xp.linspace(a, b, 4), detail="ends")
+row("linspace", real(), both=lambda xp, a: xp.linspace(a, a + 2, 5, endpoint=False), detail="open end")
+row("linspace", real(2), both=lambda xp, a: xp.linspace(a, a, 1), detail="one point")
+row("linspace", f=lambda: mg.linspace(-3, 4, 6, dtype=int), ref=lambda: np.linspace(-3, 4, 6, dtype=int), detail="int")
+row(
+    "finfo",
+    real(2),
+    f=lambda x: mg.asarray(mg.finfo(x).bits),
+    ref=lambda x: np.asarray(np.finfo(x.dtype).bits),
+    derivative="none",
+    float32=False,
+)
+row("iinfo", integers(0, 2), f=lambda x: mg.asarray(mg.iinfo(x).max), ref=lambda x: np.asarray(np.iinfo(x.dtype).max))
+row("isdtype", f=lambda: mg.asarray(mg.isdtype(mg.int32, "integral")), ref=lambda: np.asarray(True))
+row(
+    "result_type",
+    real(2),
+    f=lambda x: mg.zeros(2, dtype=mg.result_type(x, 1.5)),
+    ref=lambda x: np.zeros(2, x.dtype),
+    derivative="none",
+)
 row("eye", f=lambda: mg.eye(2, 3, k=1), ref=lambda: np.eye(2, 3, k=1))
 row("asarray", real(2, 3))
 

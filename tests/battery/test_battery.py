@@ -114,6 +114,27 @@ def test_vmap_of_vmap_is_the_double_loop(case):
     assert_same(swapped, [np.moveaxis(x, (0, 1), (-1, -2)) for x in expected])
 
 
+@over([case for case in WITH_ARGS if len(case.args) > 1])
+def test_arguments_that_are_mapped_at_different_levels_are_the_double_loop(case):
+    draws = [case.example(draw) for draw in range(3)]
+    n = len(case.args)
+    for k in range(n):
+        args = [np.stack([d[j] for d in (draws[:2] if j == k else draws)]) for j in range(n)]
+        loop = [
+            [
+                leaves(case.f(*[mg.asarray(x[row if j == k else column]) for j, x in enumerate(args)]))
+                for column in range(3)
+            ]
+            for row in range(2)
+        ]
+        expected = [
+            np.stack([np.stack([found[leaf] for found in line]) for line in loop]) for leaf in range(len(loop[0][0]))
+        ]
+        inner = mg.vmap(case.f, in_axes=tuple(None if j == k else 0 for j in range(n)))
+        got = mg.vmap(inner, in_axes=tuple(0 if j == k else None for j in range(n)))(*args)
+        assert_same(got, expected)
+
+
 @over(DIFFERENTIABLE)
 def test_vmap_of_the_gradient_is_the_loop(case):
     draws = [case.example(draw) for draw in range(2)]
@@ -197,8 +218,12 @@ def test_mixed_dtypes_promote_and_gradients_have_their_inputs_dtype(case):
                 full[k] = x
             return case.f(*full)
 
-        outputs, tangents = mg.jvp(partial, [inputs[k] for k in case.moving], ones)
-        assert [t.dtype for t in leaves(tangents)] == [y.dtype for y in leaves(outputs)]
+        def one(x):
+            return case.f(*[x if k == first else y for k, y in enumerate(inputs)])
+
+        for f, primals in ((partial, [inputs[k] for k in case.moving]), (one, [inputs[first]])):
+            outputs, tangents = mg.jvp(f, primals, ones[: len(primals)])
+            assert [t.dtype for t in leaves(tangents)] == [y.dtype for y in leaves(outputs)]
 
 
 @over(WITH_ARGS)

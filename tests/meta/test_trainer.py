@@ -181,6 +181,26 @@ def test_a_state_that_is_not_finite_is_never_saved(tmp_path):
     assert float(mg.load(tmp_path / "checkpoint.safetensors")["['w']"]) == pytest.approx(1e30)
 
 
+@pytest.mark.parametrize("bits", [np.random.MT19937, np.random.Philox, np.random.SFC64])
+def test_any_kind_of_generator_goes_on_bit_for_bit_and_no_other_can(tmp_path, bits):
+    def train(folder, iterations, resume=False):
+        return runs.trainer(folder).run(runs.first_state(), iterations, np.random.Generator(bits(0)), resume=resume)
+
+    train(tmp_path / "whole", 15)
+    train(tmp_path / "parts", 7)
+    train(tmp_path / "parts", 15, resume=True)
+    assert files(tmp_path / "whole") == files(tmp_path / "parts")
+    with pytest.raises(OptionError, match=rf"generator of the run's own kind, {bits.__name__} but got PCG64"):
+        runs.train(tmp_path / "parts", 20, resume=True)
+
+
+def test_settings_that_json_cannot_hold_are_refused_before_training(tmp_path):
+    with pytest.raises(
+        OptionError, match=r"^\[Trainer\] requires settings that JSON can hold but got 'loss' = .*'maml'"
+    ):
+        runs.trainer(tmp_path, settings={"seed": 0, "loss": mg.sin}, label="maml")
+
+
 def test_other_settings_are_an_error_that_names_the_one(tmp_path):
     runs.train(tmp_path, 4, settings={"seed": 0, "alpha": 0.01})
     with pytest.raises(OptionError, match=r"the run's own settings, with alpha = 0.01 but got alpha = 0.1"):

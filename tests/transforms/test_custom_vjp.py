@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import metagrad as mg
-from metagrad.errors import MissingRuleError, ShapeError
+from metagrad.errors import DTypeError, MissingRuleError, ShapeError
 
 
 def close(a, b):
@@ -51,6 +51,38 @@ def test_it_is_one_equation_of_a_graph():
     assert [e.primitive.name for e in graph.equations] == ["custom_vjp"]
     close(graph(0.5), 2 * np.sin(0.5))
     close(mg.grad(graph)(0.5), 4 * np.cos(0.5))
+
+
+def test_arguments_may_be_named_or_left_out():
+    @mg.custom_vjp
+    def wave(x, name="sin", y=2.0):
+        return getattr(mg, name)(x) * y
+
+    wave.defvjp(
+        lambda x, name, y: (wave.function(x, name, y), (x, y)),
+        lambda residuals, g: (2 * g * mg.cos(residuals[0]) * residuals[1], None, 10 * g),
+    )
+    close(wave(y=3.0, x=0.3), 3 * np.sin(0.3))
+    close(wave(0.3, name="cos"), 2 * np.cos(0.3))
+    close(mg.grad(wave)(0.3), 4 * np.cos(0.3))
+    close(mg.grad(lambda y: wave(0.3, y=y))(2.0), 10.0)
+    close(mg.make_graph(lambda x: wave(x, name="cos"))(0.3)(0.5), 2 * np.cos(0.5))
+    close(mg.vmap(lambda y: wave(0.3, y=y))(np.arange(3.0)), np.sin(0.3) * np.arange(3.0))
+    for call in (wave, lambda: wave(1.0, z=2.0), lambda: wave(1.0, "sin", 2.0, 3.0)):
+        with pytest.raises(
+            DTypeError, match=r"^\[custom_vjp\] requires arguments for \(x, name='sin', y=2.0\) but got "
+        ):
+            call()
+
+
+def test_parameters_that_can_only_be_named_are_refused():
+    @mg.custom_vjp
+    def f(x, *, scale=1.0):
+        return x * scale
+
+    f.defvjp(lambda x: (x, None), lambda _, g: (g,))
+    with pytest.raises(DTypeError, match=r"by position but got \['scale'\], which can only be named"):
+        f(1.0)
 
 
 def test_mistakes_are_named():

@@ -163,6 +163,18 @@ def test_hessian_of_a_tree_is_a_tree_of_trees():
         (lambda: mg.grad(lambda x: x > 0)(1.0), DTypeError, "floating-point scalar but got bool"),
         (lambda: mg.jvp(mg.sin, (X,), (X[:2],)), ShapeError, r"tangent of shape \(3,\) but got shape \(2,\)"),
         (lambda: mg.vjp(mg.sin, X)[1](X[:2]), ShapeError, r"cotangent of shape \(3,\) but got shape \(2,\)"),
+        (lambda: mg.jvp(mg.sin, (X,), (X, X)), ShapeError, r"\[jvp\] requires a tangent of structure"),
+        (lambda: mg.jvp(mg.sin, (X,), ("up",)), DTypeError, r"\[jvp\] requires a tangent of arrays but got str 'up'"),
+        (lambda: mg.jvp(mg.sum, (X,), (X,), has_aux=True), DTypeError, r"\[jvp\] requires .* \(output, aux\)"),
+        (lambda: mg.grad(mg.add, (0, 0))(1.0, 2.0), OptionError, r"argnums that differ but got \(0, 0\)"),
+        (lambda: mg.grad(mg.add, (0, -2))(1.0, 2.0), OptionError, r"argnums that differ but got \(0, -2\)"),
+        (lambda: mg.jacfwd(mg.add, (1, 1))(1.0, 2.0), OptionError, r"\[jacfwd\] requires argnums that differ"),
+        (lambda: mg.grad(mg.add, -3)(1.0, 2.0), OptionError, r"argnums among 2 positional arguments but got \(-3,\)"),
+        (lambda: mg.jacrev(mg.add, 2)(1.0, 2.0), OptionError, r"\[jacrev\] requires argnums among 2 "),
+        (lambda: mg.grad(mg.add, True), OptionError, "argnums that are a number or a tuple of them but got True"),
+        (lambda: mg.grad(mg.add, 1)(1.0, 2), DTypeError, r"\[grad\] requires .* but got int 2 at argument \[1\]"),
+        (lambda: mg.jacfwd(mg.add, 1)(1.0, 2), DTypeError, r"\[jacfwd\] .* but got int 2 at argument \[1\]"),
+        (lambda: mg.jacrev(mg.add, 1)(1.0, 2), DTypeError, r"\[jacrev\] .* but got int 2 at argument \[1\]"),
         (lambda: mg.hvp(f, (X,), (V,), mode="sideways"), OptionError, "forward_over_reverse but got 'sideways'"),
         (lambda: mg.grad(lambda x: float(x))(1.0), TraceError, r"\[float\] requires a concrete value"),
         (lambda: mg.grad(mg.sum)(np.array([1j])), DTypeError, "complex numbers are refused"),
@@ -174,13 +186,51 @@ def test_bad_input_gets_one_clear_sentence(call, error, words):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("mode", ["reverse_over_reverse", "forward_over_reverse"])
+@pytest.mark.parametrize(
+    ("primals", "tangents", "error", "words"),
+    [
+        ((X,), (V[:2],), ShapeError, r"a tangent of shape \(3,\) but got shape \(2,\)"),
+        ((X,), (V, V), ShapeError, "a tangent of structure"),
+        (({"w": X},), (V,), ShapeError, "a tangent of structure"),
+        ((X,), ("up",), DTypeError, "a tangent of arrays but got str 'up'"),
+        ((np.arange(3),), (V,), DTypeError, "floating-point leaves where it differentiates but got int64"),
+    ],
+)
+def test_hvp_names_itself_in_what_it_refuses(mode, primals, tangents, error, words):
+    with pytest.raises(error, match=r"^\[hvp\] requires " + words):
+        mg.hvp(lambda p: f(p["w"] if isinstance(p, dict) else p), primals, tangents, mode=mode)
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        mg.grad,
+        mg.value_and_grad,
+        mg.jacrev,
+        mg.jacfwd,
+        mg.hessian,
+        mg.vjp,
+        mg.vmap,
+        mg.checkpoint,
+        mg.make_graph,
+        lambda x: mg.jvp(x, (X,), (X,)),
+        lambda x: mg.hvp(x, (X,), (X,)),
+    ],
+)
+def test_a_result_in_place_of_the_function_is_refused_at_once(transform):
+    with pytest.raises(DTypeError, match=r"^\[\w+\] requires a function but got float 3.0$"):
+        transform(3.0)
+
+
 def test_an_escaped_tracer_says_so():
     kept = []
     for transform in (mg.grad, mg.vmap):
         kept.clear()
         transform(lambda x: kept.append(x) or mg.sum(x))(mg.ones(()) if transform is mg.grad else X)
-        with pytest.raises(TraceError, match="escaped from"):
-            kept[0] + 1
+        for use in (lambda x: x + 1, np.asarray, bool, np.sin):
+            with pytest.raises(TraceError, match="escaped from"):
+                use(kept[0])
 
 
 def test_a_failing_function_leaves_the_engine_clean():

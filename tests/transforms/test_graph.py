@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import metagrad as mg
-from metagrad.errors import ShapeError, TraceError
+from metagrad.errors import DTypeError, ShapeError, TraceError
 
 
 def close(a, b):
@@ -98,12 +98,39 @@ def test_a_graph_prints_a_line_an_equation():
     assert text.splitlines()[0].startswith("inputs: a:float64[3, 2]")
 
 
+def test_programs_and_rules_of_the_user_print_without_addresses():
+    @mg.custom_vjp
+    def twice(x):
+        return x * 2
+
+    twice.defvjp(lambda x: (x * 2, None), lambda _, g: (g * 2,))
+    inner = mg.checkpoint(lambda x: mg.sin(x) * x)
+    text = str(mg.make_graph(mg.grad(lambda x: inner(x) + twice(x)))(0.3))
+    assert "checkpoint[program=2 equations]" in text
+    assert "checkpoint[program=pullback of 2 equations]" in text
+    assert "custom_vjp[of=twice]" in str(mg.make_graph(twice)(0.3))
+    assert "0x" not in text
+
+
 def test_a_graph_refuses_other_arguments():
     graph = mg.make_graph(mg.sin)(mg.ones(3))
     with pytest.raises(ShapeError, match=r"argument of shape \(3,\) but got shape \(2,\)"):
         graph(mg.ones(2))
     with pytest.raises(ShapeError, match="arguments of structure"):
         graph(mg.ones(3), mg.ones(3))
+
+
+def test_a_graph_refuses_other_dtypes_but_takes_python_numbers_that_fit():
+    graph = mg.make_graph(lambda x: x * 2)(np.float32(1.0))
+    for other in (np.float64(1.0), np.int32(1), np.array(True)):
+        with pytest.raises(DTypeError, match=r"^\[graph\] requires an argument of dtype float32 but got dtype "):
+            graph(other)
+    assert graph(3.0).dtype == graph(3).dtype == np.float32
+    whole = mg.make_graph(lambda n: n + 1)(np.int64(1))
+    with pytest.raises(DTypeError, match="dtype int64 but got dtype float64"):
+        whole(1.5)
+    with pytest.raises(ShapeError, match=r"argument of shape \(\) but got shape \(2,\)"):
+        whole(np.array([1, 2]))
 
 
 def test_what_needs_values_is_refused_while_tracing():

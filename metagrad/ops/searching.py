@@ -1,0 +1,76 @@
+"""Counting, and finding places in sorted arrays."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..core.primitive import Aval, Primitive
+from ..errors import OptionError, ShapeError, requires
+from .arithmetic import astype
+from .elementwise import common_device, shape_of
+from .indexing import take
+from .predicates import not_equal
+from .reductions import sum as sum_
+from .shape import all_mapped, with_array
+
+if TYPE_CHECKING:
+    from ..core.trace import Value
+
+_search: Any = np.searchsorted
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SearchSorted(Primitive):
+    """Where to insert the second input in the sorted last axis of the first; `batches` leading axes are shared."""
+
+    name = "searchsorted"
+    differentiable = False
+    side: str
+    batches: int
+
+    def forward(self, x: Any, values: Any) -> Any:
+        if not self.batches:
+            return np.asarray(_search(x, values, self.side))
+        n = math.prod(x.shape[: self.batches])
+        rows = zip(x.reshape(n, x.shape[-1]), values.reshape(n, *values.shape[self.batches :]), strict=True)
+        found = [_search(row, some, self.side) for row, some in rows]
+        return np.array(found, np.intp).reshape(values.shape)
+
+    def abstract(self, x: Any, values: Any) -> Aval:
+        return Aval(values.shape, np.dtype(np.intp), common_device("searchsorted", (x, values)))
+
+    def batch(self, batched: tuple[bool, ...], x: Value, values: Value) -> Value:
+        if not batched[0] and not self.batches:
+            return self.bind(x, values)
+        return SearchSorted(self.side, self.batches + 1).bind(*all_mapped(batched, (x, values)))
+
+
+def searchsorted(x1: Any, x2: Any, /, *, side: str = "left", sorter: Any = None) -> Any:
+    """Where to insert the elements of x2 so that x1, sorted or in the order of `sorter`, stays sorted.
+
+    `side` says whether before or after equal elements: "left" or "right". The result, of the shape of x2, leaves every
+    derivative. Raises ShapeError unless x1 has one axis, OptionError for another side.
+
+    >>> import metagrad as mg
+    >>> mg.searchsorted(mg.asarray([1.0, 2.0, 4.0]), mg.asarray([2.0, 3.0]))
+    Tensor([1, 2], dtype=int64)
+    """
+    if side not in ("left", "right"):
+        raise OptionError(requires("searchsorted", "side 'left' or 'right'", repr(side)))
+    if len(shape_of(x1)) != 1:
+        raise ShapeError(requires("searchsorted", "a one-dimensional array to search in", f"shape {shape_of(x1)}"))
+    return SearchSorted(side, 0).bind(x1 if sorter is None else take(x1, sorter), with_array(x2))
+
+
+def count_nonzero(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
+    """How many elements are not 0, over an axis, several, or all.
+
+    >>> import metagrad as mg
+    >>> mg.count_nonzero(mg.asarray([[1.0, 0.0], [2.0, 3.0]]), axis=0)
+    Tensor([2, 1], dtype=int64)
+    """
+    return sum_(astype(not_equal(x, 0), np.int64), axis=axis, keepdims=keepdims)
