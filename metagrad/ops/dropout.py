@@ -38,5 +38,7 @@ def dropout(x: Any, /, rate: float, key: Any, *, deterministic: bool = False) ->
         raise DTypeError(requires("dropout", "floating-point numbers", getattr(x, "dtype", type(x).__name__)))
     if deterministic or rate == 0:
         return x
+    if key is None:
+        raise DTypeError(requires("dropout", "a key, unless deterministic", "None"))
     kept = greater_equal(bits(key, shape_of(x)), np.uint32(rate * 2**32))
     return where(kept, divide(x, 1 - rate), 0.0)

@@ -1,4 +1,4 @@
-"""Numba: window after window with the channels innermost, on one thread, without the GIL.
+"""Numba: window after window with the channels innermost, the images shared among all cores.
 
 Channels lie side by side, so every inner loop becomes vector instructions, and what a window reads again is still in
 the cache: the time is that of going through memory once. A kernel works on the images from `begin` to `end`.
@@ -14,6 +14,7 @@ from numba import types
 from numba.extending import register_jitable
 
 from ..jit import compiled, const, mutable
+from ..threads import parallel
 from . import index_type
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ def _run(
 ) -> None:
     kernel = _kernel(function, tuple(x.dtype for x in reads), tuple(x.dtype for x in writes))
     (top, _), (left, _) = padding
-    kernel(*map(np.ascontiguousarray, reads), *writes, *window, *stride, top, left, 0, len(reads[0]))
+    run = functools.partial(kernel, *map(np.ascontiguousarray, reads), *writes, *window, *stride, top, left)
+    parallel(run, len(reads[0]))
 
 
 @functools.cache
