@@ -39,6 +39,13 @@ def test_each_element_is_what_the_contract_says(implementation, problem):
             np.testing.assert_array_equal(got[index], rule(y[index], g[index]))
 
 
+@each_implementation
+def test_strides_do_not_matter(implementation):
+    y, g = np.linspace(-1, 1, 12)[::3], np.broadcast_to(np.float64(2), 4)
+    np.testing.assert_array_equal(masked(y, g, implementation=implementation), [0, 0, 2, 2])
+    np.testing.assert_array_equal(relu(y[::-1], implementation=implementation), np.maximum(y[::-1], 0))
+
+
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_large_arrays_are_shared_among_threads(monkeypatch, count):
     monkeypatch.setattr(threads, "threads", count)

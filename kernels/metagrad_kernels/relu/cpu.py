@@ -30,7 +30,7 @@ def masked(y: NDArray[Any], g: NDArray[Any]) -> NDArray[Any]:
 
 def _run(function: Callable[..., None], *inputs: NDArray[Any]) -> NDArray[Any]:
     result = np.empty(inputs[0].shape, inputs[0].dtype)
-    flat = [x.reshape(-1) for x in (*inputs, result)]
+    flat = [x.ravel() for x in (*inputs, result)]
     kernel = _kernel(function, result.dtype)
     if result.size < 2 * GRAIN:
         kernel(*flat, 0, result.size)
