@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from metagrad_kernels.reduction import sum_rows
+
 from ..core.primitive import Aval, Primitive
 from ..errors import OptionError, ShapeError, requires
 from .arithmetic import abs as abs_
@@ -21,6 +23,10 @@ from .shape import Rearrangement, broadcast_to, normal_axes, normal_axis, reshap
 
 if TYPE_CHECKING:
     from ..core.trace import Value
+
+
+LARGE = 1 << 15
+"""Elements from which a sum is worth a kernel on all cores."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -55,8 +61,11 @@ class Sum(Reduction, Rearrangement):
             first, last = axes[0], axes[-1]
             if last + 1 < x.ndim and last - first + 1 == len(axes):
                 n = math.prod(x.shape[first : last + 1])
-                rows = x.reshape(*x.shape[:first], n, math.prod(x.shape[last + 1 :]))
-                return np.matmul(_ones(n, x.dtype), rows).reshape(self.shape(x))
+                rows = x.reshape(math.prod(x.shape[:first]), n, math.prod(x.shape[last + 1 :]))
+                # BLAS would wake its own threads for larger ones, which then spin beside ours.
+                small = x.size < LARGE or x.dtype.char not in "fd"
+                sums = np.matmul(_ones(n, x.dtype), rows) if small else sum_rows(rows)
+                return sums.reshape(self.shape(x))
         return _add_reduce(x, axis=axes, keepdims=self.keepdims)
 
     def vjp(self, i: int, cotangent: Value, output: Value, x: Value) -> Value:

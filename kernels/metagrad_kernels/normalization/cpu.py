@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numba import from_dtype, types
-from numba.extending import register_jitable
 
 from .. import threads
+from ..columns import BLOCK, columns, flush, width
 from ..jit import compiled, const, mutable
 
 if TYPE_CHECKING:
@@ -19,11 +19,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
-
-BLOCK = 64
-"""Rows that are summed in the arrays' own type before the sum goes to float64."""
-LINE = 64
-"""Bytes of a cache line: two threads should not write to one."""
 
 
 def _rows_as_columns(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -70,7 +65,7 @@ def pullback_gradients(y: Array, s: Array, g: Array, c: Array) -> tuple[Array, A
 def _run(kernel: Callable[..., None], first: Array, *others: Any) -> None:
     """Run it on all units: one a and all its columns, or some where there are fewer a than threads."""
     a, _, b = first.shape
-    wide = b if a >= threads.threads else max(-(-b // threads.threads), LINE // first.itemsize)
+    wide = width(a, b, first.itemsize)
     run = _compiled(kernel, first.dtype)
     threads.parallel(lambda begin, end: run(first, *others, wide, begin, end), a * -(-b // wide))
 
@@ -86,28 +81,13 @@ def _compiled(function: Callable[..., None], dtype: np.dtype[Any]) -> Any:
     return compiled(function, types.void(*arguments, types.intp, types.intp, types.intp))
 
 
-# From here on the code is compiled. Inner loops run along a row, over views of it: that is what LLVM vectorises.
-
-
-@register_jitable
-def _columns(unit: int, b: int, wide: int) -> tuple[int, int, int]:
-    """Which a, and which columns [first, last), a unit stands for."""
-    parts = -(-b // wide)
-    first = unit % parts * wide
-    return unit // parts, first, min(first + wide, b)
-
-
-@register_jitable
-def _flush(sums: Any, totals: Any) -> None:
-    for j in range(len(sums)):
-        totals[j] += sums[j]
-        sums[j] = 0
+# From here on the code is compiled.
 
 
 def _standardize(x: Any, eps: float, y: Any, s: Any, wide: int, begin: int, end: int) -> None:
     r, b = x.shape[1:]
     for unit in range(begin, end):
-        a, first, last = _columns(unit, b, wide)
+        a, first, last = columns(unit, b, wide)
         n = last - first
         scale = s[a, first:last]
         mean, sums, totals = np.empty(n, x.dtype), np.zeros(n, x.dtype), np.zeros(n)
@@ -116,7 +96,7 @@ def _standardize(x: Any, eps: float, y: Any, s: Any, wide: int, begin: int, end:
             for j in range(n):
                 sums[j] += row[j]
             if i % BLOCK == BLOCK - 1 or i == r - 1:
-                _flush(sums, totals)
+                flush(sums, totals)
         for j in range(n):
             mean[j] = totals[j] / r
             totals[j] = 0
@@ -125,7 +105,7 @@ def _standardize(x: Any, eps: float, y: Any, s: Any, wide: int, begin: int, end:
             for j in range(n):
                 sums[j] += (row[j] - mean[j]) ** 2
             if i % BLOCK == BLOCK - 1 or i == r - 1:
-                _flush(sums, totals)
+                flush(sums, totals)
         for j in range(n):
             scale[j] = 1 / math.sqrt(totals[j] / r + eps)
         for i in range(r):
@@ -137,7 +117,7 @@ def _standardize(x: Any, eps: float, y: Any, s: Any, wide: int, begin: int, end:
 def _pullback(y: Any, s: Any, g: Any, h: Any, wide: int, begin: int, end: int) -> None:
     r, b = y.shape[1:]
     for unit in range(begin, end):
-        a, first, last = _columns(unit, b, wide)
+        a, first, last = columns(unit, b, wide)
         n = last - first
         scale = s[a, first:last]
         g_sums, gy_sums = np.zeros(n, y.dtype), np.zeros(n, y.dtype)
@@ -148,8 +128,8 @@ def _pullback(y: Any, s: Any, g: Any, h: Any, wide: int, begin: int, end: int) -
                 g_sums[j] += gi[j]
                 gy_sums[j] += gi[j] * yi[j]
             if i % BLOCK == BLOCK - 1 or i == r - 1:
-                _flush(g_sums, g_total)
-                _flush(gy_sums, gy_total)
+                flush(g_sums, g_total)
+                flush(gy_sums, gy_total)
         for j in range(n):
             g_sums[j] = g_total[j] / r
             gy_sums[j] = gy_total[j] / r
@@ -164,7 +144,7 @@ def _pullback_gradients(
 ) -> None:
     r, b = y.shape[1:]
     for unit in range(begin, end):
-        a, first, last = _columns(unit, b, wide)
+        a, first, last = columns(unit, b, wide)
         n = last - first
         scale = s[a, first:last]
         sums, totals = np.zeros((5, n), y.dtype), np.zeros((5, n))
@@ -180,7 +160,7 @@ def _pullback_gradients(
                 cg_sums[j] += ci[j] * gi[j]
             if i % BLOCK == BLOCK - 1 or i == r - 1:
                 for k in range(5):
-                    _flush(sums[k], totals[k])
+                    flush(sums[k], totals[k])
         for j in range(n):
             products = totals[2, j] * totals[0, j] + totals[3, j] * totals[1, j]
             of_s[a, first + j] = totals[4, j] - products / r
