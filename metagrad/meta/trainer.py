@@ -13,7 +13,7 @@ import numpy as np
 
 from ..core.pytree import flatten, leaf_names
 from ..errors import NonFiniteError, OptionError, requires
-from .checkpoints import Checkpoint, forget_checkpoint, read_checkpoint, write_checkpoint
+from .checkpoints import Best, Checkpoint, forget_checkpoint, read_checkpoint, write_checkpoint
 from .metrics import Metrics
 from .progress import Progress
 
@@ -46,6 +46,10 @@ class Trainer:
     atomically: state, iteration, the generator's state, `settings`). A run that is resumed continues bit for bit as if
     it had never stopped, whatever stopped it; at worst the iterations since the last checkpoint are run again.
     `settings` are what determines the run, as JSON values: resuming with others raises OptionError.
+
+    With `validate(state)`, a score of which more is better, taken every `validate_every` iterations and written to the
+    metrics as "validation", the state that scored highest (the first of equals) is kept in the checkpoint, too, and is
+    `best` after the run: a Best(state, iteration, score), or None where no iteration was validated.
     """
 
     def __init__(
@@ -56,6 +60,8 @@ class Trainer:
         *,
         settings: dict[str, Any] | None = None,
         measure: Callable[[Any, Any, Any], dict[str, float]] | None = None,
+        validate: Callable[[Any], float] | None = None,
+        validate_every: int = 1000,
         label: str = "training",
         log_every: int = 20,
         checkpoint_every: int = 1000,
@@ -65,6 +71,9 @@ class Trainer:
         self.folder = output_folder(folder)
         self.settings = settings or {}
         self.measure = measure or (lambda state, batch, loss: {"loss": float(loss)})
+        self.validate = validate
+        self.validate_every = validate_every
+        self.best: Best | None = None
         self.label = label
         self.log_every = log_every
         self.checkpoint_every = checkpoint_every
@@ -80,6 +89,7 @@ class Trainer:
         """
         begin = 0
         size = 0
+        self.best = None
         if resume:
             found = read_checkpoint(self.folder, state, self.settings)
             if found is None:
@@ -87,6 +97,7 @@ class Trainer:
             else:
                 state, begin, size = found.state, found.iteration, found.metrics_size
                 generator.bit_generator.state = found.generator
+                self.best = found.best
         if begin > iterations:
             raise OptionError(requires("resume", f"at least the {begin} iterations that are done", f"{iterations}"))
         if begin == 0:  # an older run's checkpoint goes before the metrics that it counts on
@@ -106,11 +117,12 @@ class Trainer:
                 after, loss = self.step(state, batch)
                 if not math.isfinite(loss):
                     self._fail(iteration, {"state": state, "batch": batch, "loss": loss})
-                if iteration % self.log_every == 0:
-                    values = self.measure(state, batch, loss)
+                values = self.measure(state, batch, loss) if iteration % self.log_every == 0 else {}
+                state = after
+                values |= self._validated(state, iteration)
+                if values:
                     metrics.write({"iteration": iteration, **values})
                     progress.metrics(values)
-                state = after
                 if pressed or iteration % self.checkpoint_every == 0 or iteration == iterations:
                     self._save(state, iteration, generator, metrics)
                 progress(iteration)
@@ -118,10 +130,20 @@ class Trainer:
                     raise Interrupted(f"{self.label}: stopped after {iteration} iterations, saved in {self.folder}")
         return state
 
+    def _validated(self, state: Any, iteration: int) -> dict[str, float]:
+        if self.validate is None or iteration % self.validate_every:
+            return {}
+        score = float(self.validate(state))
+        if not math.isfinite(score):
+            self._fail(iteration, {"state": state, "validation": score})
+        if self.best is None or score > self.best.score:
+            self.best = Best(state, iteration, score)
+        return {"validation": score}
+
     def _save(self, state: Any, iteration: int, generator: np.random.Generator, metrics: Metrics) -> None:
         if not all(np.isfinite(np.asarray(leaf)).all() for leaf in flatten(state)[0]):
             self._fail(iteration, {"state": state})
-        found = Checkpoint(state, iteration, dict(generator.bit_generator.state), metrics.flush())
+        found = Checkpoint(state, iteration, dict(generator.bit_generator.state), metrics.flush(), self.best)
         write_checkpoint(self.folder, found, self.settings)
 
     def _fail(self, iteration: int, values: dict[str, Any]) -> None:
