@@ -17,23 +17,17 @@ number throughout.
 from __future__ import annotations
 
 import argparse
-import json
-import math
-import os
-import platform
-import subprocess
 import sys
-import time
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from _experiment import Record, finite, guarded, mean_and_ci95, rate, whole, write_json
 from sinusoid_figures import diverged, draw_all
 
 import metagrad as mg
 from metagrad import data, meta, nn, optim
-from metagrad.errors import MetagradError
 
 META_BATCH = 25
 TEST_STEPS = 10
@@ -161,9 +155,7 @@ def rows_of(experiment: Experiment, errors: np.ndarray[Any, Any]) -> list[dict[s
 
     Both are None where a task that diverged leaves no finite mean.
     """
-    count = len(errors)
-    with np.errstate(all="ignore"):
-        means, halves = errors.mean(axis=0), 1.96 * errors.std(axis=0) / math.sqrt(count)
+    means, halves = mean_and_ci95(errors)
     return [
         {
             "method": experiment.name,
@@ -171,17 +163,12 @@ def rows_of(experiment: Experiment, errors: np.ndarray[Any, Any]) -> list[dict[s
             "steps": step,
             "mse": finite(means[step]),
             "ci95": finite(halves[step]),
-            "tasks": count,
+            "tasks": len(errors),
             "iterations": experiment.args.iterations,
             "seed": experiment.args.seed,
         }
         for step in SHOWN_STEPS
     ]
-
-
-def finite(x: float) -> float | None:
-    """A number that JSON can hold."""
-    return float(x) if math.isfinite(x) else None
 
 
 def cell(row: dict[str, Any]) -> str:
@@ -208,50 +195,9 @@ def print_table(rows: list[dict[str, Any]], args: argparse.Namespace) -> None:
     Console(width=None if sys.stdout.isatty() else 110).print(table)
 
 
-def provenance(args: argparse.Namespace) -> dict[str, Any]:
-    """What a reader needs to run it again."""
-    here = Path(__file__).parent
-    git = subprocess.run(
-        ["git", "describe", "--always", "--dirty=+"], cwd=here, capture_output=True, text=True, check=False
-    )
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    cpu = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
-    return {
-        "command": " ".join(["python", *sys.argv]),
-        "settings": {k: v for k, v in vars(args).items() if k not in ("out", "resume")},
-        "commit": git.stdout.strip() or "unknown",
-        "machine": f"{cpu or platform.machine()}, {os.cpu_count()} cores",
-        "software": f"Python {platform.python_version()}, NumPy {np.__version__}, metagrad {mg.__version__}",
-    }
-
-
-def earlier(out: Path) -> list[dict[str, Any]]:
-    """The records of a resumed run's earlier parts; their seconds are None where they were stopped."""
-    path = out / "run.json"
-    if not path.exists():
-        return []
-    try:
-        last = json.loads(path.read_text())
-    except json.JSONDecodeError:
-        print(f"{path} is not readable and is written anew", file=sys.stderr)
-        return []
-    return [*last.pop("earlier", []), last]
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Whole or not at all, also when the process is killed."""
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(content, indent=1) + "\n")
-    os.replace(part, path)
-
-
 def run(args: argparse.Namespace) -> None:
-    began, out = time.monotonic(), meta.output_folder(args.out)
-    before = earlier(out) if args.resume else []
-    origin = {**provenance(args), "seconds": None, "earlier": before}
-    if not before:  # a run that is resumed keeps its record until the end: this one may be refused
-        write_json(out / "run.json", origin)
+    record = Record(args)
+    out = record.out
     rows: list[dict[str, Any]] = []
     trained: dict[tuple[int, str], tuple[Experiment, Any, Any]] = {}
     for shots in args.shots:
@@ -268,24 +214,8 @@ def run(args: argparse.Namespace) -> None:
             label, tasks = experiment.method.label, len(errors)
             print(f"{label}, {shots}-shot: {count} of {tasks} tasks diverge with steps of {experiment.step_size:g}")
     pictures = draw_all(out, trained)
-    write_json(out / "run.json", {**origin, "seconds": round(time.monotonic() - began, 1)})
+    record.finish()
     print(f"Written to {out}: results.json, {', '.join(pictures)}")
-
-
-def whole(text: str, least: int = 1) -> int:
-    if not text.isdigit() or int(text) < least:
-        raise argparse.ArgumentTypeError(f"requires a whole number, at least {least}, but got {text}")
-    return int(text)
-
-
-def rate(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"requires a number that is not negative but got {text}")
-    return value
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -317,15 +247,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 
 def main(argv: list[str] | None = None) -> int:
-    try:
-        run(parse(argv))
-    except KeyboardInterrupt as stop:
-        print(f"{stop or 'stopped'}; --resume goes on from there", file=sys.stderr)
-        return 130
-    except MetagradError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return guarded(lambda: run(parse(argv)))
 
 
 if __name__ == "__main__":

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from _experiment import mean_and_ci95
+from _figures import save_all, smooth
 
 from metagrad import data, meta
 
@@ -12,15 +15,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 COLOURS = {"maml": "#c0392b", "fomaml": "#e08e0b", "pretrained": "#2c6fbb", "oracle": "#3a7d44"}
-STYLE = {
-    "font.size": 12,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 13,
-    "legend.frameon": False,
-    "savefig.dpi": 150,
-    "figure.constrained_layout.use": True,
-}
 GRID = np.linspace(*data.sinusoid.INPUTS, 400, dtype=np.float32)[:, None]
 TASK = data.Sinusoids(np.array([4.0]), np.array([1.0]))
 HALF = (0.0, 5.0)
@@ -33,26 +27,13 @@ Trained = dict[tuple[int, str], tuple[Any, Any, Any]]
 
 def draw_all(out: Path, trained: Trained) -> list[str]:
     """Draw every picture that the trained methods allow; returns the file names."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-
-    names = []
-    with plt.rc_context(STYLE):
-        for shots in _shots(trained):
-            for where, inputs in (("", data.sinusoid.INPUTS), ("-half-unseen", HALF)):
-                figure = _fits(plt, trained, shots, inputs)
-                if figure is not None:
-                    names.append(f"fits-{shots}-shot{where}.png")
-                    figure.savefig(out / names[-1])
-        for name, draw in (("mse-by-step.png", _by_step), ("training.png", _training)):
-            figure = draw(plt, trained)
-            if figure is not None:
-                names.append(name)
-                figure.savefig(out / name)
-        plt.close("all")
-    return names
+    pictures = {
+        f"fits-{shots}-shot{where}.png": partial(_fits, trained=trained, shots=shots, inputs=inputs)
+        for shots in _shots(trained)
+        for where, inputs in (("", data.sinusoid.INPUTS), ("-half-unseen", HALF))
+    }
+    rest = {"mse-by-step.png": partial(_by_step, trained=trained), "training.png": partial(_training, trained=trained)}
+    return save_all(out, pictures | rest)
 
 
 def _shots(trained: Trained) -> list[int]:
@@ -100,8 +81,7 @@ def _by_step(plt: Any, trained: Trained) -> Any:
         for (other, name), (experiment, _, errors) in trained.items():
             if other != k:
                 continue
-            with np.errstate(all="ignore"):
-                mean, half = errors.mean(axis=0), 1.96 * errors.std(axis=0) / np.sqrt(len(errors))
+            mean, half = mean_and_ci95(errors)
             steps = np.arange(len(mean))
             label = experiment.method.label
             if count := diverged(errors):
@@ -135,7 +115,7 @@ def _training(plt: Any, trained: Trained) -> Any:
             for key, style, when in (("pre_update", ":", "before"), ("post_update", "-", "after")):
                 values = np.array([row[key] for row in rows])
                 label = f"{experiment.method.label}, {when} the update"
-                axis.plot(*_smooth(iterations, values), style, color=COLOURS[name], lw=2, label=label)
+                axis.plot(*smooth(iterations, values), style, color=COLOURS[name], lw=2, label=label)
         axis.set(title=f"{k}-shot", xlabel="training iteration")
         _log_scale(axis)
     axes[0][0].set_ylabel("query MSE of the meta-batch")
@@ -152,10 +132,3 @@ def _log_scale(axis: Any) -> None:
     axis.yaxis.set_major_formatter(FuncFormatter(lambda value, position: f"{value:g}"))
     axis.yaxis.set_minor_formatter(NullFormatter())
     axis.grid(axis="y", alpha=0.3)
-
-
-def _smooth(iterations: Any, values: Any, most: int = 40) -> tuple[Any, Any]:
-    """Means of consecutive runs of values, `most` of them or fewer: a single meta-batch is noisy."""
-    parts = min(most, len(values))
-    means = [[a.mean() for a in np.array_split(array, parts)] for array in (iterations, values)]
-    return means[0], means[1]

@@ -1,10 +1,31 @@
-"""Meta-learning: adaptation as an unrolled inner loop, MAML, and a trainer that can be stopped at any moment."""
+"""Meta-learning: adaptation as an unrolled inner loop, MAML, learning to compare, and a trainer that can be stopped."""
 
 from __future__ import annotations
 
 from .adaptation import adapt, all_but
-from .maml import MAML, State, meta_loss
+from .checkpoints import Best
+from .learner import Learner, State, over_tasks
+from .maml import MAML, meta_loss
+from .metric import best_match, matching, prototypical, siamese, verification_loss
 from .metrics import read_metrics
 from .trainer import Interrupted, Trainer, output_folder
 
-__all__ = ["MAML", "Interrupted", "State", "Trainer", "adapt", "all_but", "meta_loss", "output_folder", "read_metrics"]
+__all__ = [
+    "MAML",
+    "Best",
+    "Interrupted",
+    "Learner",
+    "State",
+    "Trainer",
+    "adapt",
+    "all_but",
+    "best_match",
+    "matching",
+    "meta_loss",
+    "output_folder",
+    "over_tasks",
+    "prototypical",
+    "read_metrics",
+    "siamese",
+    "verification_loss",
+]

@@ -15,6 +15,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FILE = "checkpoint.safetensors"
+_BEST = "best "
+
+
+class Best(NamedTuple):
+    """The state that scored highest when it was validated."""
+
+    state: Any
+    iteration: int
+    score: float
 
 
 class Checkpoint(NamedTuple):
@@ -26,18 +35,23 @@ class Checkpoint(NamedTuple):
     """The state of the numpy.random.Generator that samples the tasks."""
     metrics_size: int
     """The bytes of the metrics file that belong to these iterations."""
+    best: Best | None = None
 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint, settings: dict[str, Any]) -> None:
     """Write it so that at any moment the folder holds either the one before or this one, whole."""
-    leaves, _ = flatten(checkpoint.state)
+    best = checkpoint.best
     facts = {
         "iteration": checkpoint.iteration,
         "generator": tree_map(lambda x: x.tolist() if isinstance(x, np.ndarray) else x, checkpoint.generator),
         "metrics_size": checkpoint.metrics_size,
+        "best": None if best is None else {"iteration": best.iteration, "score": best.score},
         "settings": settings,
     }
-    save(folder / FILE, dict(zip(_names(checkpoint.state), leaves, strict=True)), {"run": facts})
+    arrays = _named(checkpoint.state)
+    if best is not None:
+        arrays |= _named(best.state, _BEST)
+    save(folder / FILE, arrays, {"run": facts})
 
 
 def read_checkpoint(folder: Path, like: Any, settings: dict[str, Any]) -> Checkpoint | None:
@@ -54,20 +68,15 @@ def read_checkpoint(folder: Path, like: Any, settings: dict[str, Any]) -> Checkp
         facts = metadata["run"]
         iteration, size = int(facts["iteration"]), int(facts["metrics_size"])
         generator, stored = dict(facts["generator"]), dict(facts["settings"])
+        record = facts.get("best")
+        score = None if record is None else (int(record["iteration"]), float(record["score"]))
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
             requires("resume", "a checkpoint of a training run", f"{path}, which is another file")
         ) from error
     _compare(stored, json.loads(json.dumps(settings)))
-    leaves, structure = flatten(like)
-    found = []
-    for name, leaf in zip(_names(like), leaves, strict=True):
-        wanted, got = _kind(leaf), arrays.get(name)
-        if got is None or _kind(got) != wanted:
-            what = "nothing" if got is None else _kind(got)
-            raise CheckpointError(requires("resume", f"a checkpoint with {name}, {wanted}", f"{what} in {path}"))
-        found.append(got)
-    return Checkpoint(unflatten(structure, found), iteration, generator, size)
+    best = None if score is None else Best(_stored(arrays, like, path, _BEST), *score)
+    return Checkpoint(_stored(arrays, like, path), iteration, generator, size, best)
 
 
 def restore_generator(generator: np.random.Generator, state: dict[str, Any]) -> None:
@@ -97,8 +106,21 @@ def forget_checkpoint(folder: Path) -> None:
     (folder / FILE).unlink(missing_ok=True)
 
 
-def _names(tree: Any) -> list[str]:
-    return [name or "state" for name in leaf_names(tree)]
+def _named(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """The leaves of a state by their paths."""
+    return {prefix + (name or "state"): leaf for name, leaf in zip(leaf_names(tree), flatten(tree)[0], strict=True)}
+
+
+def _stored(arrays: dict[str, Any], like: Any, path: Path, prefix: str = "") -> Any:
+    """A state like `like`; raises CheckpointError, naming the first leaf that is missing or of another kind."""
+    found = []
+    for name, leaf in _named(like, prefix).items():
+        wanted, got = _kind(leaf), arrays.get(name)
+        if got is None or _kind(got) != wanted:
+            what = "nothing" if got is None else _kind(got)
+            raise CheckpointError(requires("resume", f"a checkpoint with {name}, {wanted}", f"{what} in {path}"))
+        found.append(got)
+    return unflatten(flatten(like)[1], found)
 
 
 def _kind(leaf: Any) -> str:

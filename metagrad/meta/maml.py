@@ -18,13 +18,14 @@ The line numbers are those of Algorithm 2, "MAML for few-shot supervised learnin
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ..core.pytree import flatten, tree_map
 from ..errors import ShapeError, requires
 from ..operations import mean, stack
-from ..transforms import value_and_grad, vmap
+from ..transforms import vmap
 from .adaptation import adapt
+from .learner import Learner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,19 +85,13 @@ def _pair(tasks: Any) -> tuple[Any, Any]:
     return tasks[0], tasks[1]
 
 
-class State(NamedTuple):
-    """What training changes: the meta-parameters theta, and the state of their optimiser."""
-
-    params: Any
-    optimizer: Any
-
-
-class MAML:
+class MAML(Learner):
     """Model-agnostic meta-learning: `steps` inner steps of size `lr`, and an outer optimiser that sees through them.
 
-    `first_order=True` is first-order MAML: the one argument by which the two differ. `optimizer` has
-    `init(params) -> state` and `update(gradients, state, params) -> (params, state)`; the other arguments are those of
-    `meta_loss`.
+    `first_order=True` is first-order MAML: the one argument by which the two differ. `optimizer` is
+    as for `Learner`, the other arguments are those of `meta_loss`. Of Algorithm 2, `init(params)` is line 1, and
+    `step(state, tasks)` lines 4 to 10 on a sampled batch of tasks (lines 3, 5 and 8); it gives the new state and the
+    post-update query loss.
 
     >>> import metagrad as mg
     >>> from metagrad import meta, optim
@@ -119,24 +114,13 @@ class MAML:
         adapted: Any = None,
         batched: bool = True,
     ) -> None:
+        super().__init__(self.meta_loss, optimizer)
         self.loss = loss
-        self.optimizer = optimizer
         self.steps = steps
         self.lr = lr
         self.first_order = first_order
         self.adapted = adapted
         self.batched = batched
-
-    def init(self, params: Any) -> State:
-        """Line 1: theta, with the optimiser's first state."""
-        return State(params, self.optimizer.init(params))
-
-    def step(self, state: State, tasks: tuple[Any, Any]) -> tuple[State, Any]:
-        """Lines 4 to 10 on a sampled batch of tasks (lines 3, 5 and 8): the new state, and the post-update query
-        loss.
-        """
-        value, gradients = value_and_grad(self.meta_loss)(state.params, tasks)
-        return State(*self.optimizer.update(gradients, state.optimizer, state.params)), value  # line 10
 
     def meta_loss(self, params: Any, tasks: tuple[Any, Any], steps: int | None = None) -> Any:
         """The mean query loss after `steps` inner steps (as in training, unless given)."""

@@ -20,7 +20,7 @@ class Progress:
         self._stream = stream if stream is not None else sys.stderr
         self._bar: Any = None
         self._task: Any = None
-        self._metrics = ""
+        self._metrics: dict[str, float] = {}
         self._interval = _LINE_SECONDS
         self._began = self._next = 0.0
 
@@ -61,15 +61,17 @@ class Progress:
             self._show(iteration, now)
 
     def metrics(self, values: dict[str, float]) -> None:
-        """The latest metrics."""
-        self._metrics = "  ".join(f"{name.replace('_', '-')} {value:.3g}" for name, value in values.items())
+        """The latest metrics; one that is not among these stays as it was."""
+        self._metrics |= values
 
     def _show(self, iteration: int, now: float) -> None:
         rate = (iteration - self._start) / max(now - self._began, 1e-9)
+        speed = f"{rate:.0f}/s" if rate >= 10 else f"{rate:.2g}/s"
+        metrics = "  ".join(f"{name.replace('_', '-')} {value:.3g}" for name, value in self._metrics.items())
         if self._bar is not None:
-            self._bar.update(self._task, completed=iteration, rate=f"{rate:.0f}/s", metrics=self._metrics, refresh=True)
+            self._bar.update(self._task, completed=iteration, rate=speed, metrics=metrics, refresh=True)
             return
         left = (self._total - iteration) / max(rate, 1e-9)
         ending = f"{now - self._began:.0f} s" if iteration == self._total else f"{left:.0f} s left"
-        line = f"{self._label}: {iteration}/{self._total}  {rate:.0f}/s  {ending}  {self._metrics}"
+        line = f"{self._label}: {iteration}/{self._total}  {speed}  {ending}  {metrics}"
         print(line.rstrip(), file=self._stream, flush=True)

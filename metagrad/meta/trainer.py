@@ -14,6 +14,7 @@ import numpy as np
 from ..core.pytree import flatten, leaf_names
 from ..errors import NonFiniteError, OptionError, requires
 from .checkpoints import (
+    Best,
     Checkpoint,
     check_settings,
     forget_checkpoint,
@@ -54,6 +55,10 @@ class Trainer:
     it had never stopped, whatever stopped it; at worst the iterations since the last checkpoint are run again.
     `settings` are what determines the run, as JSON values; others raise OptionError here, and so does resuming with
     other settings, or with a generator of another kind.
+
+    With `validate(state)`, a score of which more is better, taken every `validate_every` iterations and written to the
+    metrics as "validation", the state that scored highest (the first of equals) is kept in the checkpoint, too, and is
+    `best` after the run: a Best(state, iteration, score), or None where no iteration was validated.
     """
 
     def __init__(
@@ -64,6 +69,8 @@ class Trainer:
         *,
         settings: dict[str, Any] | None = None,
         measure: Callable[[Any, Any, Any], dict[str, float]] | None = None,
+        validate: Callable[[Any], float] | None = None,
+        validate_every: int = 1000,
         label: str = "training",
         log_every: int = 20,
         checkpoint_every: int = 1000,
@@ -74,6 +81,9 @@ class Trainer:
         self.settings = settings or {}
         check_settings(label, self.settings)
         self.measure = measure or (lambda state, batch, loss: {"loss": float(loss)})
+        self.validate = validate
+        self.validate_every = validate_every
+        self.best: Best | None = None
         self.label = label
         self.log_every = log_every
         self.checkpoint_every = checkpoint_every
@@ -89,6 +99,7 @@ class Trainer:
         """
         begin = 0
         size = 0
+        self.best = None
         if resume:
             found = read_checkpoint(self.folder, state, self.settings)
             if found is None:
@@ -96,6 +107,7 @@ class Trainer:
             else:
                 state, begin, size = found.state, found.iteration, found.metrics_size
                 restore_generator(generator, found.generator)
+                self.best = found.best
         if begin > iterations:
             raise OptionError(requires("resume", f"at least the {begin} iterations that are done", f"{iterations}"))
         if begin == 0:  # an older run's checkpoint goes before the metrics that it counts on
@@ -115,11 +127,12 @@ class Trainer:
                 after, loss = self.step(state, batch)
                 if not math.isfinite(loss):
                     self._fail(iteration, {"state": state, "batch": batch, "loss": loss})
-                if iteration % self.log_every == 0:
-                    values = self.measure(state, batch, loss)
+                values = self.measure(state, batch, loss) if iteration % self.log_every == 0 else {}
+                state = after
+                values |= self._validated(state, iteration)
+                if values:
                     metrics.write({"iteration": iteration, **values})
                     progress.metrics(values)
-                state = after
                 if pressed or iteration % self.checkpoint_every == 0 or iteration == iterations:
                     self._save(state, iteration, generator, metrics)
                 progress(iteration)
@@ -127,10 +140,20 @@ class Trainer:
                     raise Interrupted(f"{self.label}: stopped after {iteration} iterations, saved in {self.folder}")
         return state
 
+    def _validated(self, state: Any, iteration: int) -> dict[str, float]:
+        if self.validate is None or iteration % self.validate_every:
+            return {}
+        score = float(self.validate(state))
+        if not math.isfinite(score):
+            self._fail(iteration, {"state": state, "validation": score})
+        if self.best is None or score > self.best.score:
+            self.best = Best(state, iteration, score)
+        return {"validation": score}
+
     def _save(self, state: Any, iteration: int, generator: np.random.Generator, metrics: Metrics) -> None:
         if not all(np.isfinite(np.asarray(leaf)).all() for leaf in flatten(state)[0]):
             self._fail(iteration, {"state": state})
-        found = Checkpoint(state, iteration, dict(generator.bit_generator.state), metrics.flush())
+        found = Checkpoint(state, iteration, dict(generator.bit_generator.state), metrics.flush(), self.best)
         write_checkpoint(self.folder, found, self.settings)
 
     def _fail(self, iteration: int, values: dict[str, Any]) -> None:

@@ -1,0 +1,117 @@
+"""What the experiments share: options, the record of a run, numbers for JSON, and how a run ends."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import metagrad as mg
+from metagrad import meta
+from metagrad.errors import MetagradError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Record:
+    """run.json in the output folder: what was run, where, and how long it took."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self._began = time.monotonic()
+        self.out = meta.output_folder(args.out)
+        before = earlier(self.out) if args.resume else []
+        self._facts = {**provenance(args), "seconds": None, "earlier": before}
+        if not before:  # a run that is resumed keeps its record until the end: this one may be refused
+            write_json(self.out / "run.json", self._facts)
+
+    def finish(self, **more: Any) -> None:
+        """The run has ended: its seconds are known now, and what `more` it found."""
+        write_json(self.out / "run.json", {**self._facts, "seconds": round(time.monotonic() - self._began, 1), **more})
+
+
+def provenance(args: argparse.Namespace) -> dict[str, Any]:
+    """What a reader needs to run it again."""
+    here = Path(__file__).parent
+    git = subprocess.run(
+        ["git", "describe", "--always", "--dirty=+"], cwd=here, capture_output=True, text=True, check=False
+    )
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    cpu = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
+    return {
+        "command": " ".join(["python", *sys.argv]),
+        "settings": {k: v for k, v in vars(args).items() if k not in ("out", "resume")},
+        "commit": git.stdout.strip() or "unknown",
+        "machine": f"{cpu or platform.machine()}, {os.cpu_count()} cores",
+        "software": f"Python {platform.python_version()}, NumPy {np.__version__}, metagrad {mg.__version__}",
+    }
+
+
+def earlier(out: Path) -> list[dict[str, Any]]:
+    """The records of a resumed run's earlier parts; their seconds are None where they were stopped."""
+    path = out / "run.json"
+    if not path.exists():
+        return []
+    try:
+        last = json.loads(path.read_text())
+    except json.JSONDecodeError:
+        print(f"{path} is not readable and is written anew", file=sys.stderr)
+        return []
+    return [*last.pop("earlier", []), last]
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Whole or not at all, also when the process is killed."""
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(content, indent=1) + "\n")
+    os.replace(part, path)
+
+
+def finite(x: float) -> float | None:
+    """A number that JSON can hold."""
+    return float(x) if math.isfinite(x) else None
+
+
+def mean_and_ci95(values: np.ndarray[Any, Any]) -> tuple[Any, Any]:
+    """The mean over axis 0, and half the width of its 95% confidence interval; NaN or infinity where there is none."""
+    with np.errstate(all="ignore"):
+        return values.mean(axis=0), 1.96 * values.std(axis=0) / math.sqrt(len(values))
+
+
+def whole(text: str, least: int = 1) -> int:
+    if not text.isdigit() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"requires a whole number, at least {least}, but got {text}")
+    return int(text)
+
+
+def rate(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"requires a number that is not negative but got {text}")
+    return value
+
+
+def guarded(run: Callable[[], None]) -> int:
+    """Run an experiment; the exit code, with one sentence for what a person can act on."""
+    try:
+        run()
+    except KeyboardInterrupt as stop:
+        print(f"{stop or 'stopped'}; --resume goes on from there", file=sys.stderr)
+        return 130
+    except MetagradError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
