@@ -50,7 +50,7 @@ def input_gradient(g: NDArray[Any], w: NDArray[Any], geometry: Geometry, size: P
         columns = input_gradient(g, w.reshape(tasks, 1, 1, kh * kw * c, o), _POINT, g.shape[2:4])
         return _fold(columns, geometry, (kh, kw), size)
     x = np.empty((tasks, g.shape[1], *size, c), g.dtype)
-    b = _whole_vectors(w.reshape(tasks, kh * kw, c, o).swapaxes(2, 3))
+    b = _transposed(np.ascontiguousarray(w).reshape(tasks, kh * kw, c, o))
     _gather(g, b, x, backward_phases(geometry, size, (kh, kw)))
     return x
 
@@ -95,6 +95,15 @@ def _whole_vectors(x: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, lack)]) if lack else x)
 
 
+def _transposed(w: NDArray[Any]) -> NDArray[Any]:
+    """The matrices (c, o) of (tasks, k, c, o) as (o, c in whole vectors)."""
+    tasks, k, c, o = w.shape
+    turned = np.zeros((tasks, k, o, c + -c % lanes(w.itemsize)), w.dtype)
+    kernel = _kernel(_transpose, w.dtype)
+    parallel(lambda begin, end: kernel(w, turned, begin, end), tasks * k)
+    return turned
+
+
 def _columns(x: NDArray[Any], geometry: Geometry, window: Pair) -> NDArray[Any]:
     """The images as (tasks, n, oh, ow, kh * kw * c): what stands under the window at each output pixel."""
     tasks, n, h, wide, c = x.shape
@@ -121,12 +130,27 @@ def _fold(columns: NDArray[Any], geometry: Geometry, window: Pair, size: Pair) -
 @functools.cache
 def _kernel(function: Callable[..., None], dtype: np.dtype[Any]) -> Any:
     array = const(dtype, 4)
+    if function is _transpose:
+        return compiled(function, types.void(array, mutable(dtype, 4), types.intp, types.intp))
     tables = [const(_INT64, 2)] if function is _outer_tiles else [const(_INT64, 1), const(_INT64, 1), const(_INT64, 2)]
     units = (types.intp, types.intp)
     return compiled(function, types.void(array, array, mutable(dtype, 4), *tables, const(dtype, 1), *units))
 
 
 # From here on the code is compiled. Addresses are integers; a row of zeros stands where the image ends.
+
+
+def _transpose(w: Any, turned: Any, begin: int, end: int) -> None:
+    """Matrices [begin, end), in squares of a cache line, so that no line is fetched for one element of it."""
+    _, k, c, o = w.shape
+    side = 64 // w.itemsize
+    for unit in range(begin, end):
+        source, target = w[unit // k, unit % k], turned[unit // k, unit % k]
+        for i in range(0, c, side):
+            for j in range(0, o, side):
+                for q in range(j, min(j + side, o)):
+                    for p in range(i, min(i + side, c)):
+                        target[q, p] = source[p, q]
 
 
 def _gather_tiles(
