@@ -252,11 +252,11 @@ def _norm(name: str, x: Value, scale: Value, offset: Value, axis: Any, eps: Any)
 
 
 def _scaled(name: str, y: Value, scale: Value, offset: Value) -> Value:
-    for what, v, apply in (("scale", scale, multiply), ("offset", offset, add)):
+    for what, v, apply in (("a scale", scale, multiply), ("an offset", offset, add)):
         if v is None:
             continue
         shape = tuple(shape_of(v))
         if len(shape) > y.ndim or any(m not in (1, n) for m, n in zip(shape[::-1], y.shape[::-1], strict=False)):
-            raise ShapeError(requires(name, f"a {what} that broadcasts against {y.shape}", f"shape {shape}"))
+            raise ShapeError(requires(name, f"{what} that broadcasts against {y.shape}", f"shape {shape}"))
         y = apply(y, v)
     return y
