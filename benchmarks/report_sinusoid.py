@@ -1,0 +1,91 @@
+"""The section of RESULTS.md on the sinusoid experiment: errors by method and steps, and the targets of the protocol."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from typing import Any, NamedTuple
+
+from report_tables import Rows, Run, origins, table
+
+LABELS = {"maml": "MAML", "fomaml": "first-order MAML", "pretrained": "pretrained", "oracle": "oracle"}
+
+
+class Target(NamedTuple):
+    """A bound on a mean error of the full protocol."""
+
+    method: str
+    shots: int
+    alpha: float
+    steps: int
+    bound: float
+    at_most: bool = True
+
+
+TARGETS = (
+    Target("maml", 10, 0.01, 1, 0.42),
+    Target("maml", 10, 0.01, 10, 0.14),
+    Target("maml", 10, 0.001, 1, 0.42),
+    Target("maml", 10, 0.001, 10, 0.14),
+    Target("maml", 5, 0.001, 1, 0.75),
+    Target("pretrained", 10, 0.01, 10, 1.5, at_most=False),
+)
+
+
+def sinusoid(runs: list[Run]) -> list[str]:
+    """The section on the sinusoid experiment."""
+    lines = ["## MAML on sinusoids", ""]
+    groups: dict[tuple[Any, ...], Rows] = {}
+    for run in runs:
+        for row in run.rows:
+            group = row["shots"], run.origin["settings"]["alpha"], row["iterations"], row["tasks"]
+            groups.setdefault(group, []).append(row)
+    for (shots, alpha, iterations, tasks), rows in groups.items():
+        seeds = sorted({row["seed"] for row in rows})
+        steps = sorted({row["steps"] for row in rows})
+        lines += [f"### {shots}-shot, inner step {alpha:g}, {iterations:,} iterations", ""]
+        lines += [
+            f"Query MSE on {tasks:,} test tasks: {_seeds(seeds)}, with its 95% CI.",
+            "",
+        ]
+        body = []
+        for method in LABELS:
+            found = [row for row in rows if row["method"] == method]
+            if found:
+                body.append([LABELS[method], *[_cell([r for r in found if r["steps"] == s]) for s in steps]])
+        lines += [*table(["method", *[f"{s} step{'s' * (s != 1)}" for s in steps]], body), ""]
+    lines += [*_targets(groups), ""]
+    return [*lines, *origins(runs), ""]
+
+
+def _cell(rows: Rows) -> str:
+    each = ", ".join(
+        "diverges" if r["mse"] is None else f"{r['mse']:.3f} ± {r['ci95']:.3f}"
+        for r in sorted(rows, key=lambda r: int(r["seed"]))
+    )
+    if len(rows) == 1 or any(r["mse"] is None for r in rows):
+        return each
+    return f"**{statistics.mean(r['mse'] for r in rows):.3f}** ({each})"
+
+
+def _seeds(seeds: list[int]) -> str:
+    if len(seeds) == 1:
+        return f"seed {seeds[0]}"
+    return f"the mean of seeds {' and '.join(map(str, seeds))}, then each"
+
+
+def _targets(groups: dict[tuple[Any, ...], Rows]) -> list[str]:
+    """Which targets of the full protocol are met; a run of another length says nothing about them."""
+    body = []
+    for target in TARGETS:
+        for (shots, alpha, iterations, _), rows in groups.items():
+            if (shots, alpha, iterations) != (target.shots, target.alpha, 70000):
+                continue
+            found = [r["mse"] for r in rows if r["method"] == target.method and r["steps"] == target.steps]
+            if found:
+                mean = math.inf if None in found else statistics.mean(found)
+                met = mean <= target.bound if target.at_most else mean > target.bound
+                what = f"{LABELS[target.method]}, {shots}-shot, inner step {alpha:g}, after {target.steps}"
+                bound = f"{'at most' if target.at_most else 'above'} {target.bound:g}"
+                body.append([what, f"{mean:.3f}", bound, "met" if met else "MISSED"])
+    return table(["target of the full protocol", "mean MSE", "asked", ""], body) if body else []
