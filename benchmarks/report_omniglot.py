@@ -53,8 +53,8 @@ def omniglot(runs: list[Run]) -> list[str]:
         lines += [
             f"### {DATASETS[dataset]}, {ways}-way {shots}-shot",
             "",
-            f"Accuracy in % on {tasks} test tasks with {queries} queries a class, with its 95% CI, after so many steps on"
-            " the task. Transductive: the queries of a task are normalised together; inductive: each alone.",
+            f"Accuracy in % on {tasks} test tasks, queries a class: {queries}, with its 95% CI, after so many steps on the"
+            " task. Transductive: the queries of a task are normalised together; inductive: each alone.",
             "",
             *table(["method", "net", "queries", "iterations", *[f"{s} steps" for s in STEPS]], _body(own), words=3),
             "",
@@ -86,13 +86,9 @@ def _targets(rows: Rows) -> list[str]:
     body = []
     for target in TARGETS:
         for r in rows:
-            same = all(r[name] == getattr(target, name) for name in ("method", "net", "ways", "shots", "steps"))
-            if (
-                same
-                and r["dataset"] == "omniglot"
-                and r["mode"] == "transductive"
-                and r["iterations"] >= target.iterations
-            ):
+            asked = {**target._asdict(), "dataset": "omniglot", "mode": "transductive"}
+            same = all(r[k] == asked[k] for k in ("dataset", "mode", "method", "net", "ways", "shots", "steps"))
+            if same and r["iterations"] >= target.iterations:
                 what = f"{LABELS[target.method]}, {target.net}, {target.ways}-way {target.shots}-shot, seed {r['seed']}"
                 met = "met" if r["accuracy"] >= target.least else "MISSED"
                 body.append([what, _cell(r), f"at least {100 * target.least:g}", met])
