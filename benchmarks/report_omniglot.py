@@ -53,8 +53,8 @@ def omniglot(runs: list[Run]) -> list[str]:
         lines += [
             f"### {DATASETS[dataset]}, {ways}-way {shots}-shot",
             "",
-            f"Accuracy in % on {tasks} test tasks, queries a class: {queries}, with its 95% CI, after so many steps on the"
-            " task. Transductive: the queries of a task are normalised together; inductive: each alone.",
+            f"Accuracy in % on {tasks} test tasks, queries a class: {queries}, with its 95% CI, after so many steps on"
+            " the task. Transductive: the queries of a task are normalised together; inductive: each alone.",
             "",
             *table(["method", "net", "queries", "iterations", *[f"{s} steps" for s in STEPS]], _body(own), words=3),
             "",
