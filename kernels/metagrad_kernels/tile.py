@@ -142,6 +142,43 @@ _gathered_1, _gathered_2, _gathered_4 = _gathered(1), _gathered(2), _gathered(4)
 _outer_1, _outer_2, _outer_4 = _outer(1), _outer(2), _outer(4)
 
 
+@intrinsic
+def turned(context: Any, like: Any, source: Any, step: Any, target: Any, target_step: Any) -> Any:
+    """Transpose a square of as many rows as a vector has lanes, in registers.
+
+    source, target: the addresses of the first rows; `step`, `target_step`: bytes between rows.
+    """
+    element, itemsize = _element(like)
+    count = lanes(itemsize)
+    vector = ir.VectorType(element, count)
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        _, source, step, target, target_step = args
+
+        def pointer(base: Any, step: Any, row: int) -> Any:
+            address = builder.add(base, builder.mul(step, _INT(row)))
+            return builder.inttoptr(address, vector.as_pointer())
+
+        rows = [builder.load(pointer(source, step, m)) for m in range(count)]
+        for row in rows:
+            row.align = itemsize
+        distance = 1
+        while distance < count:  # exchange the blocks off the diagonal, of sizes 1, 2, 4, ...
+            upper = [j - distance + count if j & distance else j for j in range(count)]
+            lower = [j + count if j & distance else j + distance for j in range(count)]
+            masks = [ir.Constant(ir.VectorType(ir.IntType(32), count), picks) for picks in (upper, lower)]
+            for m in range(count):
+                if not m & distance:
+                    pair = rows[m], rows[m + distance]
+                    rows[m], rows[m + distance] = (builder.shuffle_vector(*pair, mask) for mask in masks)
+            distance *= 2
+        for m, row in enumerate(rows):
+            builder.store(row, pointer(target, target_step, m)).align = itemsize
+        return context.get_dummy_value()
+
+    return types.void(like, *[types.intp] * 4), emit
+
+
 # All addresses are integers, all steps are in bytes; `like` is any array of the element type.
 
 

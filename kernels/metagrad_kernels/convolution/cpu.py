@@ -15,7 +15,7 @@ from numba import types
 
 from ..jit import compiled, const, mutable
 from ..threads import parallel
-from ..tile import ROWS, VECTOR_BYTES, gathered, lanes, outer, vectors_for
+from ..tile import ROWS, VECTOR_BYTES, gathered, lanes, outer, turned, vectors_for
 from .geometry import Geometry, backward_phases, forward_phases, sources
 
 if TYPE_CHECKING:
@@ -98,10 +98,10 @@ def _whole_vectors(x: NDArray[Any]) -> NDArray[Any]:
 def _transposed(w: NDArray[Any]) -> NDArray[Any]:
     """The matrices (c, o) of (tasks, k, c, o) as (o, c in whole vectors)."""
     tasks, k, c, o = w.shape
-    turned = np.zeros((tasks, k, o, c + -c % lanes(w.itemsize)), w.dtype)
+    target = np.zeros((tasks, k, o, c + -c % lanes(w.itemsize)), w.dtype)
     kernel = _kernel(_transpose, w.dtype)
-    parallel(lambda begin, end: kernel(w, turned, begin, end), tasks * k)
-    return turned
+    parallel(lambda begin, end: kernel(w, target, begin, end), tasks * k)
+    return target
 
 
 def _columns(x: NDArray[Any], geometry: Geometry, window: Pair) -> NDArray[Any]:
@@ -140,17 +140,23 @@ def _kernel(function: Callable[..., None], dtype: np.dtype[Any]) -> Any:
 # From here on the code is compiled. Addresses are integers; a row of zeros stands where the image ends.
 
 
-def _transpose(w: Any, turned: Any, begin: int, end: int) -> None:
-    """Matrices [begin, end), in squares of a cache line, so that no line is fetched for one element of it."""
+def _transpose(w: Any, target: Any, begin: int, end: int) -> None:
+    """Matrices [begin, end), in squares of a vector's lanes; element by element where these do not fit."""
     _, k, c, o = w.shape
-    side = 64 // w.itemsize
+    size = w.itemsize
+    side = VECTOR_BYTES // size
+    step, target_step = o * size, target.shape[3] * size
     for unit in range(begin, end):
-        source, target = w[unit // k, unit % k], turned[unit // k, unit % k]
+        here, there = w[unit // k, unit % k], target[unit // k, unit % k]
         for i in range(0, c, side):
             for j in range(0, o, side):
-                for q in range(j, min(j + side, o)):
+                if i + side <= c and j + side <= o:
+                    source = here.ctypes.data + i * step + j * size
+                    turned(w, source, step, there.ctypes.data + j * target_step + i * size, target_step)
+                else:
                     for p in range(i, min(i + side, c)):
-                        target[q, p] = source[p, q]
+                        for q in range(j, min(j + side, o)):
+                            there[q, p] = here[p, q]
 
 
 def _gather_tiles(
