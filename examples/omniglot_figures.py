@@ -148,5 +148,6 @@ def _training(plt: Any, *, out: Path, methods: Any) -> Any:
     axes[0].set(title="training loss, each method's own", xlabel="iteration", yscale="log")
     axes[1].set(title="validation accuracy in %", xlabel="iteration")
     axes[1].grid(alpha=0.3)
-    axes[1].legend(loc="lower right", fontsize=10)
+    handles = {label: h for axis in axes for h, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles.keys(), loc="outside right center", fontsize=10)
     return figure
