@@ -69,13 +69,15 @@ class Defaults(NamedTuple):
     """For few ways, and for more than FEW_WAYS."""
     iterations: tuple[int, int]
     """Of meta-learning through inner steps, and of other training."""
+    beta: float
+    """The step of Adam."""
     validate_every: int
     validation_tasks: int
 
 
 DEFAULTS = {
-    "omniglot": Defaults(64, (32, 16), (60000, 20000), 500, 200),
-    "strokes": Defaults(32, (8, 4), (2500, 600), 100, 100),
+    "omniglot": Defaults(64, (32, 16), (60000, 20000), 1e-3, 500, 200),
+    "strokes": Defaults(16, (8, 4), (2500, 500), 1e-2, 100, 100),
 }
 FEW_WAYS = 10
 """Up to here the paper's settings for 5 ways are taken, beyond those for 20."""
@@ -127,7 +129,19 @@ class Experiment:
         args, defaults = self.args, DEFAULTS[self.args.dataset]
         params = method.init()
         learner = method.learner(params)
-        shared = ("dataset", "ways", "shots", "queries", "net", "filters", "norm", "dtype", "seed", "validate_every")
+        shared = (
+            "dataset",
+            "ways",
+            "shots",
+            "queries",
+            "net",
+            "filters",
+            "norm",
+            "dtype",
+            "seed",
+            "beta",
+            "validate_every",
+        )
         trainer = meta.Trainer(
             method.stepper(learner),
             method.sample,
@@ -281,6 +295,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--first-order", action="store_true", help="first-order MAML in the place of MAML")
     add("--inner-steps", type=whole, help="in training (default: 1, beyond 10 ways 5)")
     add("--alpha", type=rate, help="size of an inner step (default: 0.4, beyond 10 ways 0.1)")
+    add("--beta", type=rate, help=f"step of Adam (default: {omniglot.beta:g}, for strokes {strokes.beta:g})")
     add(
         "--meta-batch",
         type=whole,
@@ -324,6 +339,7 @@ def fill(args: argparse.Namespace) -> None:
         "inner_steps": 5 if many else 1,
         "alpha": 0.1 if many else 0.4,
         "meta_batch": defaults.meta_batch[many],
+        "beta": defaults.beta,
         "validate_every": defaults.validate_every,
         "out": f"out/{args.dataset}-{args.ways}-way-{args.shots}-shot",
     }

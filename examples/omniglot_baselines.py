@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from omniglot_methods import (
-    ADAM,
     LAST_STEP,
     Method,
     Network,
@@ -58,18 +57,18 @@ class NearestFeatures(Trained):
 
     def __init__(self, args: argparse.Namespace, splits: Splits) -> None:
         turned = splits.train.with_rotations()
-        self.classes = len(turned)
-        ways = min(PRETRAINING_CLASSES, self.classes)
+        network = Network(args, (nn.Dense(len(turned), dtype=args.dtype),))
+        ways = min(PRETRAINING_CLASSES, len(turned))
         sizes = {"ways": ways, "shots": 1, "queries": 1}
-        super().__init__(args, splits._replace(train=turned), Network(args, self.classes), rotate=False, **sizes)
-        self.body = Network(args, None)
+        super().__init__(args, splits._replace(train=turned), network, rotate=False, **sizes)
+        self.body = Network(args, ())
 
     def learner(self, params: Any) -> meta.Learner:
         def objective(params: Any, batch: Any) -> Any:
             images, labels = batch
             return mean_loss(self.network.together(params, images), labels)
 
-        return meta.Learner(objective, optim.Adam(ADAM))
+        return meta.Learner(objective, optim.Adam(self.args.beta))
 
     def sample(self, generator: np.random.Generator) -> Any:
         draw = self.training.draw(generator, 1)
@@ -101,7 +100,7 @@ class Finetune(NearestFeatures):
 
     def __init__(self, args: argparse.Namespace, splits: Splits) -> None:
         super().__init__(args, splits)
-        self.tuned = Network(args, args.ways)
+        self.tuned = Network(args)
 
     def choose(self, params: Any, validation: Any) -> None:
         def score(step_size: float) -> float:
@@ -132,7 +131,7 @@ class Comparison(Trained):
 
     def __init__(self, args: argparse.Namespace, splits: Splits) -> None:
         self.train_ways = min(args.train_ways or self.ways, len(splits.train))
-        super().__init__(args, splits, Network(args, None), ways=self.train_ways, queries=self.queries)
+        super().__init__(args, splits, Network(args, ()), ways=self.train_ways, queries=self.queries)
 
     def compare(self, params: Any, support: Any, labels: Any, query: Any, ways: int) -> Any:
         """Logits (m, ways) from embeddings."""
@@ -144,7 +143,7 @@ class Comparison(Trained):
         return mean_loss(self.compare(params, embedded, support[1], answers, self.train_ways), query[1])
 
     def learner(self, params: Any) -> meta.Learner:
-        return meta.Learner(meta.over_tasks(self.loss), optim.Adam(ADAM))
+        return meta.Learner(meta.over_tasks(self.loss), optim.Adam(self.args.beta))
 
     def sample(self, generator: np.random.Generator) -> Any:
         return self.cast(self.training(generator, 1))

@@ -111,9 +111,8 @@ def _by_step(plt: Any, *, methods: Any, results: Any, args: argparse.Namespace) 
     figure, axes = plt.subplots(1, len(modes), figsize=(6.5 * len(modes), 4.6), sharey=True, squeeze=False)
     for axis, mode in zip(axes[0], modes, strict=True):
         for name, by_mode in results.items():
-            if mode not in by_mode:
-                continue
-            mean, half = (100 * x for x in mean_and_ci95(by_mode[mode].accuracies))
+            result = by_mode.get(mode) or next(iter(by_mode.values()))  # pixels are what they are in either
+            mean, half = (100 * x for x in mean_and_ci95(result.accuracies))
             colour, label = COLOURS[name], methods[name].label
             if methods[name].adapts:
                 steps = np.arange(len(mean))
@@ -125,8 +124,7 @@ def _by_step(plt: Any, *, methods: Any, results: Any, args: argparse.Namespace) 
         axis.set(title=f"{mode}, {args.ways * args.queries} queries a task", xlabel="gradient steps on the task")
         axis.grid(axis="y", alpha=0.3)
     axes[0][0].set(ylabel="accuracy in % (95% CI)", ylim=(0, 103))
-    handles = {label: h for axis in axes[0] for h, label in zip(*axis.get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles.keys(), loc="outside right center", fontsize=10)
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside right center", fontsize=10)
     return figure
 
 
@@ -145,8 +143,9 @@ def _training(plt: Any, *, out: Path, methods: Any) -> Any:
                 continue
             x, y = smooth(*points) if key == "loss" else (points[0], 100 * points[1])
             axis.plot(x, y, "o-" if key == "validation" else "-", ms=3, color=COLOURS[name], lw=2, label=label)
-    axes[0].set(title="training loss, each method's own", xlabel="iteration", yscale="log")
+    axes[0].set(title="training loss, each method's own", xlabel="iteration", ylim=(0, None))
     axes[1].set(title="validation accuracy in %", xlabel="iteration")
     axes[1].grid(alpha=0.3)
-    axes[1].legend(loc="lower right", fontsize=10)
+    handles = {label: h for axis in axes for h, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles.keys(), loc="outside right center", fontsize=10)
     return figure

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from metagrad.data import Splits
 
-ADAM = 1e-3
 LAST_STEP = 10
 """As many steps are taken on a task at test."""
 EVALUATED_IMAGES = 1500
@@ -47,21 +46,21 @@ def task_sizes(args: argparse.Namespace) -> dict[str, int]:
 
 
 class Network:
-    """One of the paper's nets, with `outputs` logits, or without its last layer; and its batch norm, used by name.
+    """One of the paper's nets with an output for each way, or with another `head`; and its batch norm, used by name.
 
     Parameters are the same whatever normalises, so that a net may be tested in other ways than it was trained.
     """
 
-    def __init__(self, args: argparse.Namespace, outputs: int | None) -> None:
+    def __init__(self, args: argparse.Namespace, head: tuple[Any, ...] | None = None) -> None:
         self.norm = args.norm
         self._dtype = np.dtype(args.dtype)
 
         def build(norm: str | None) -> Any:
             if args.net == "conv":
-                net = nn.omniglot_conv(outputs or 1, filters=args.filters, norm=norm, dtype=self._dtype)
+                net = nn.omniglot_conv(args.ways, filters=args.filters, norm=norm, dtype=self._dtype)
             else:
-                net = nn.omniglot_mlp(outputs or 1, norm=norm, dtype=self._dtype)
-            return net if outputs else nn.Sequential(*net.layers[:-1])
+                net = nn.omniglot_mlp(args.ways, norm=norm, dtype=self._dtype)
+            return net if head is None else nn.Sequential(*net.layers[:-1], *head)
 
         self.features = args.filters if args.net == "conv" else 64
 
@@ -227,7 +226,7 @@ class MAML(Trained):
     first_order = False
 
     def __init__(self, args: argparse.Namespace, splits: Splits) -> None:
-        super().__init__(args, splits, Network(args, args.ways))
+        super().__init__(args, splits, Network(args))
         self.step_size = args.alpha
 
     def loss(self, params: Any, batch: Any) -> Any:
@@ -245,7 +244,7 @@ class MAML(Trained):
         args = self.args
         return meta.MAML(
             self.loss,
-            optim.Adam(ADAM),
+            optim.Adam(args.beta),
             steps=args.inner_steps,
             lr=args.alpha,
             first_order=self.first_order,

@@ -4,39 +4,15 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
+from example_runs import EXAMPLES, run, start
 
-ROOT = Path(__file__).parents[1]
-EXAMPLES = ROOT / "examples"
 KEYS = {"method", "shots", "steps", "mse", "ci95", "tasks", "iterations", "seed"}
-
-
-def start(example, *options):
-    environment = {
-        **os.environ,
-        "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'kernels'}",
-        "PYTHONWARNINGS": "error",
-        "COLUMNS": "120",
-        "OMP_NUM_THREADS": "1",  # BLAS threads of tests that run side by side would spin against each other
-        "OPENBLAS_NUM_THREADS": "1",
-    }
-    command = [sys.executable, str(EXAMPLES / example), *map(str, options)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def run(example, *options):
-    process = start(example, *options)
-    output, errors = process.communicate(timeout=120)
-    return process.returncode, output, errors
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,32 @@
+"""Examples run as a person runs them, for the tests of what they print and write."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "examples"
+
+
+def start(example, *options, **variables):
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'kernels'}",
+        "PYTHONWARNINGS": "error",
+        "COLUMNS": "120",
+        "OMP_NUM_THREADS": "1",  # BLAS threads of tests that run side by side would spin against each other
+        "OPENBLAS_NUM_THREADS": "1",
+        **variables,
+    }
+    command = [sys.executable, str(EXAMPLES / example), *map(str, options)]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def run(example, *options, **variables):
+    """Exit code, output and errors."""
+    process = start(example, *options, **variables)
+    output, errors = process.communicate(timeout=120)
+    return process.returncode, output, errors
