@@ -142,8 +142,7 @@ _gathered_1, _gathered_2, _gathered_4 = _gathered(1), _gathered(2), _gathered(4)
 _outer_1, _outer_2, _outer_4 = _outer(1), _outer(2), _outer(4)
 
 
-@intrinsic
-def turned(context: Any, like: Any, source: Any, step: Any, target: Any, target_step: Any) -> Any:
+def _turned(context: Any, like: Any, source: Any, step: Any, target: Any, target_step: Any) -> Any:
     """Transpose a square of as many rows as a vector has lanes, in registers.
 
     source, target: the addresses of the first rows; `step`, `target_step`: bytes between rows.
@@ -178,6 +177,8 @@ def turned(context: Any, like: Any, source: Any, step: Any, target: Any, target_
 
     return types.void(like, *[types.intp] * 4), emit
 
+
+turned: Any = intrinsic(_turned)
 
 # All addresses are integers, all steps are in bytes; `like` is any array of the element type.
 
