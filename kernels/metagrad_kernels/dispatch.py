@@ -7,6 +7,8 @@ import pkgutil
 import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from .errors import KernelUnavailable
 
 if TYPE_CHECKING:
@@ -27,6 +29,13 @@ class Implementation(NamedTuple):
     device: str
     array: str
     install: str = ""
+
+
+CPU = Implementation("cpu", device="cpu", array="numpy.ndarray", install="pip install numba")
+REFERENCE = Implementation("reference", device="cpu", array="numpy.ndarray")
+
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+"""The types that kernels are compiled for."""
 
 
 class KernelStatus(NamedTuple):

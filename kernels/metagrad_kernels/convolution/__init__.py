@@ -20,9 +20,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from ..dispatch import Implementation, Operation
+from ..dispatch import CPU, FLOATS, REFERENCE, Operation
 from .geometry import Geometry
 
 if TYPE_CHECKING:
@@ -30,13 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OPERATION", "Geometry", "convolution", "input_gradient", "weight_gradient"]
 
-OPERATION = Operation(
-    __name__,
-    Implementation("cpu", device="cpu", array="numpy.ndarray", install="pip install numba"),
-    Implementation("reference", device="cpu", array="numpy.ndarray"),
-)
-
-_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+OPERATION = Operation(__name__, CPU, REFERENCE)
 
 
 def convolution(
@@ -79,7 +71,7 @@ def weight_gradient(
 
 
 def _check(a: NDArray[Any], b: NDArray[Any], need: str, fits: bool) -> None:
-    if a.dtype not in _FLOATS or a.dtype != b.dtype:
+    if a.dtype not in FLOATS or a.dtype != b.dtype:
         got = f"{a.dtype} and {b.dtype}"
         raise TypeError(f"[convolution] requires two operands of float32 or two of float64 but got {got}")
     if a.ndim != 5 or b.ndim != 5 or a.shape[0] != b.shape[0] or not fits:

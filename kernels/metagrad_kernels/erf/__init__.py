@@ -12,16 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..dispatch import Implementation, Operation
+from ..dispatch import CPU, REFERENCE, Operation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-OPERATION = Operation(
-    __name__,
-    Implementation("cpu", device="cpu", array="numpy.ndarray", install="pip install numba"),
-    Implementation("reference", device="cpu", array="numpy.ndarray"),
-)
+OPERATION = Operation(__name__, CPU, REFERENCE)
 
 
 def erf(x: NDArray[Any], *, implementation: str | None = None) -> NDArray[Any]:

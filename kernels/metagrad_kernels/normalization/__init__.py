@@ -22,22 +22,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from ..dispatch import Implementation, Operation
+from ..dispatch import CPU, FLOATS, REFERENCE, Operation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
 
-OPERATION = Operation(
-    __name__,
-    Implementation("cpu", device="cpu", array="numpy.ndarray", install="pip install numba"),
-    Implementation("reference", device="cpu", array="numpy.ndarray"),
-)
-
-_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+OPERATION = Operation(__name__, CPU, REFERENCE)
 
 
 def standardize(x: Array, eps: float, *, implementation: str | None = None) -> tuple[Array, Array]:
@@ -74,7 +66,7 @@ def pullback_gradients(
 
 def _check(first: Array, *others: Array, s: Array | None = None) -> None:
     given = [first, *others] if s is None else [first, *others, s]
-    if first.dtype not in _FLOATS or any(v.dtype != first.dtype for v in given):
+    if first.dtype not in FLOATS or any(v.dtype != first.dtype for v in given):
         got = ", ".join(str(v.dtype) for v in given)
         raise TypeError(f"[normalization] requires arrays of float32 or of float64 but got {got}")
     shape = first.shape

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..dispatch import Implementation, Operation
+from ..dispatch import CPU, FLOATS, REFERENCE, Operation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,13 +36,7 @@ if TYPE_CHECKING:
 Pair = tuple[int, int]
 PairOfPairs = tuple[Pair, Pair]
 
-OPERATION = Operation(
-    __name__,
-    Implementation("cpu", device="cpu", array="numpy.ndarray", install="pip install numba"),
-    Implementation("reference", device="cpu", array="numpy.ndarray"),
-)
-
-_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+OPERATION = Operation(__name__, CPU, REFERENCE)
 
 
 def index_type(window: Pair) -> np.dtype[Any]:
@@ -158,7 +152,7 @@ def _output_size(size: Pair, window: Pair, stride: Pair, padding: PairOfPairs) -
 
 
 def _check_images(x: NDArray[Any]) -> None:
-    if x.dtype not in _FLOATS:
+    if x.dtype not in FLOATS:
         raise TypeError(_message("arrays of float32 or float64", str(x.dtype)))
     if x.ndim != 4:
         raise ValueError(_message("arrays of shape (n, h, w, c)", f"shape {x.shape}"))

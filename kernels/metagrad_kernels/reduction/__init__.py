@@ -11,20 +11,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from ..dispatch import Implementation, Operation
+from ..dispatch import CPU, FLOATS, REFERENCE, Operation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-OPERATION = Operation(
-    __name__,
-    Implementation("cpu", device="cpu", array="numpy.ndarray", install="pip install numba"),
-    Implementation("reference", device="cpu", array="numpy.ndarray"),
-)
-
-_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+OPERATION = Operation(__name__, CPU, REFERENCE)
 
 
 def sum_rows(x: NDArray[Any], *, implementation: str | None = None) -> NDArray[Any]:
@@ -36,7 +28,7 @@ def sum_rows(x: NDArray[Any], *, implementation: str | None = None) -> NDArray[A
         KernelUnavailable: the implementation asked for cannot run here.
     """
     module = OPERATION.choose(x, implementation)
-    if x.dtype not in _FLOATS:
+    if x.dtype not in FLOATS:
         raise TypeError(f"[reduction] requires float32 or float64 but got {x.dtype}")
     if x.ndim != 3:
         raise ValueError(f"[reduction] requires an array (a, r, b) but got shape {x.shape}")

@@ -13,20 +13,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from ..dispatch import Implementation, Operation
+from ..dispatch import CPU, FLOATS, REFERENCE, Operation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-OPERATION = Operation(
-    __name__,
-    Implementation("cpu", device="cpu", array="numpy.ndarray", install="pip install numba"),
-    Implementation("reference", device="cpu", array="numpy.ndarray"),
-)
-
-_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+OPERATION = Operation(__name__, CPU, REFERENCE)
 
 
 def relu(x: NDArray[Any], *, implementation: str | None = None) -> NDArray[Any]:
@@ -38,7 +30,7 @@ def relu(x: NDArray[Any], *, implementation: str | None = None) -> NDArray[Any]:
         KernelUnavailable: the implementation asked for cannot run here.
     """
     module = OPERATION.choose(x, implementation)
-    if x.dtype not in _FLOATS:
+    if x.dtype not in FLOATS:
         raise TypeError(f"[relu] requires float32 or float64 but got {x.dtype}")
     y: NDArray[Any] = module.relu(x)
     return y
@@ -47,7 +39,7 @@ def relu(x: NDArray[Any], *, implementation: str | None = None) -> NDArray[Any]:
 def masked(y: NDArray[Any], g: NDArray[Any], *, implementation: str | None = None) -> NDArray[Any]:
     """g where y is positive, else 0. Raises as `relu`, and ValueError for two shapes."""
     module = OPERATION.choose(y, implementation)
-    if y.dtype not in _FLOATS or g.dtype != y.dtype:
+    if y.dtype not in FLOATS or g.dtype != y.dtype:
         raise TypeError(f"[relu] requires two arrays of float32 or of float64 but got {y.dtype} and {g.dtype}")
     if y.shape != g.shape:
         raise ValueError(f"[relu] requires two arrays of one shape but got {y.shape} and {g.shape}")

@@ -22,18 +22,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..dispatch import Implementation, Operation
+from ..dispatch import CPU, FLOATS, REFERENCE, Operation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-OPERATION = Operation(
-    __name__,
-    Implementation("cpu", device="cpu", array="numpy.ndarray", install="pip install numba"),
-    Implementation("reference", device="cpu", array="numpy.ndarray"),
-)
-
-_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+OPERATION = Operation(__name__, CPU, REFERENCE)
 
 
 def softmax_cross_entropy(
@@ -74,7 +68,7 @@ def label_out_of_range(labels: NDArray[Any], classes: int) -> IndexError:
 
 def _check(logits: NDArray[Any], labels: NDArray[Any]) -> None:
     """Types and shapes; the range of integer labels is found by the implementation, which reads them anyway."""
-    if logits.dtype not in _FLOATS:
+    if logits.dtype not in FLOATS:
         raise TypeError(_message("logits of float32 or float64", str(logits.dtype)))
     if logits.ndim == 0 or logits.shape[-1] == 0:
         raise ValueError(_message("logits of shape (..., classes) with at least one class", f"shape {logits.shape}"))
@@ -82,7 +76,7 @@ def _check(logits: NDArray[Any], labels: NDArray[Any]) -> None:
         if labels.shape != logits.shape[:-1]:
             need = f"integer labels of shape {logits.shape[:-1]}, one for each row of logits"
             raise ValueError(_message(need, f"shape {labels.shape}"))
-    elif labels.dtype in _FLOATS:
+    elif labels.dtype in FLOATS:
         if labels.shape != logits.shape:
             raise ValueError(_message(f"soft labels of the logits' shape {logits.shape}", f"shape {labels.shape}"))
     else:
