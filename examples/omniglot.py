@@ -100,7 +100,7 @@ class Experiment:
     @cached_property
     def validation(self) -> Any:
         episodes = data.Episodes(self.splits.validation, **task_sizes(self.args))
-        return episodes(self.generators()[1], DEFAULTS[self.args.dataset].validation_tasks)
+        return episodes(self.generators()[1], self.args.validation_tasks)
 
     @cached_property
     def tests(self) -> Any:
@@ -126,7 +126,7 @@ class Experiment:
         return self._trained[trained_as][0]
 
     def _train(self, name: str, method: Trained) -> tuple[Any, meta.Best | None]:
-        args, defaults = self.args, DEFAULTS[self.args.dataset]
+        args = self.args
         params = method.init()
         learner = method.learner(params)
         shared = (
@@ -141,6 +141,7 @@ class Experiment:
             "seed",
             "beta",
             "validate_every",
+            "validation_tasks",
         )
         trainer = meta.Trainer(
             method.stepper(learner),
@@ -149,7 +150,6 @@ class Experiment:
             settings={
                 "method": name,
                 **{key.replace("_", "-"): getattr(args, key) for key in shared},
-                "validation-tasks": defaults.validation_tasks,
                 **method.settings(),
             },
             validate=lambda state: method.score(state.params, self.validation),
@@ -317,6 +317,12 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         help=f"iterations between validations (default: {omniglot.validate_every}, for strokes "
         f"{strokes.validate_every})",
     )
+    add(
+        "--validation-tasks",
+        type=whole,
+        help=f"tasks of a validation, the same each time (default: {omniglot.validation_tasks}, for strokes "
+        f"{strokes.validation_tasks})",
+    )
     add("--dtype", choices=["float32", "float64"], default="float32", help="of the nets (default: float32)")
     add("--seed", type=count, default=0, help="of the first parameters and of all tasks (default: 0)")
     add("--out", help="folder for results, pictures and checkpoints (default: out/DATASET-N-way-K-shot)")
@@ -341,6 +347,7 @@ def fill(args: argparse.Namespace) -> None:
         "meta_batch": defaults.meta_batch[many],
         "beta": defaults.beta,
         "validate_every": defaults.validate_every,
+        "validation_tasks": defaults.validation_tasks,
         "out": f"out/{args.dataset}-{args.ways}-way-{args.shots}-shot",
     }
     for name, value in chosen.items():
