@@ -59,6 +59,10 @@ METHODS: dict[str, type[Method]] = {
 DEFAULT_METHODS = ("maml", "nearest_neighbour_pixels", "nearest_neighbour_features")
 SHOWN_STEPS = (0, 1, 3, 5, 10)
 CHECKPOINT_EVERY = 200
+SETTINGS = (
+    *("dataset", "ways", "shots", "queries", "net", "filters", "norm", "dtype", "seed"),
+    *("validate_every", "validation_tasks"),
+)
 
 
 class Defaults(NamedTuple):
@@ -129,29 +133,11 @@ class Experiment:
         args = self.args
         params = method.init()
         learner = method.learner(params)
-        shared = (
-            "dataset",
-            "ways",
-            "shots",
-            "queries",
-            "net",
-            "filters",
-            "norm",
-            "dtype",
-            "seed",
-            "beta",
-            "validate_every",
-            "validation_tasks",
-        )
         trainer = meta.Trainer(
             method.stepper(learner),
             method.sample,
             self.out / name,
-            settings={
-                "method": name,
-                **{key.replace("_", "-"): getattr(args, key) for key in shared},
-                **method.settings(),
-            },
+            settings={"method": name, **self._settings(), **method.settings()},
             validate=lambda state: method.score(state.params, self.validation),
             validate_every=args.validate_every,
             checkpoint_every=CHECKPOINT_EVERY,
@@ -161,6 +147,12 @@ class Experiment:
         state = trainer.run(learner.init(params), self.iterations(name), self.generators()[0], resume=args.resume)
         best = trainer.best
         return (state if best is None else best.state).params, best
+
+    def _settings(self) -> dict[str, Any]:
+        """What determines a training, whatever the method; the data set's own step of Adam goes without saying."""
+        own = self.args.beta == DEFAULTS[self.args.dataset].beta
+        names = [*SETTINGS, *([] if own else ["beta"])]
+        return {name.replace("_", "-"): getattr(self.args, name) for name in names}
 
     def test(self, name: str) -> dict[str, Result]:
         """By mode, what a method makes of the test tasks."""
