@@ -59,6 +59,10 @@ METHODS: dict[str, type[Method]] = {
 DEFAULT_METHODS = ("maml", "nearest_neighbour_pixels", "nearest_neighbour_features")
 SHOWN_STEPS = (0, 1, 3, 5, 10)
 CHECKPOINT_EVERY = 200
+SETTINGS = (
+    *("dataset", "ways", "shots", "queries", "net", "filters", "norm", "dtype", "seed"),
+    *("validate_every", "validation_tasks"),
+)
 
 
 class Defaults(NamedTuple):
@@ -100,7 +104,7 @@ class Experiment:
     @cached_property
     def validation(self) -> Any:
         episodes = data.Episodes(self.splits.validation, **task_sizes(self.args))
-        return episodes(self.generators()[1], DEFAULTS[self.args.dataset].validation_tasks)
+        return episodes(self.generators()[1], self.args.validation_tasks)
 
     @cached_property
     def tests(self) -> Any:
@@ -126,32 +130,14 @@ class Experiment:
         return self._trained[trained_as][0]
 
     def _train(self, name: str, method: Trained) -> tuple[Any, meta.Best | None]:
-        args, defaults = self.args, DEFAULTS[self.args.dataset]
+        args = self.args
         params = method.init()
         learner = method.learner(params)
-        shared = (
-            "dataset",
-            "ways",
-            "shots",
-            "queries",
-            "net",
-            "filters",
-            "norm",
-            "dtype",
-            "seed",
-            "beta",
-            "validate_every",
-        )
         trainer = meta.Trainer(
             method.stepper(learner),
             method.sample,
             self.out / name,
-            settings={
-                "method": name,
-                **{key.replace("_", "-"): getattr(args, key) for key in shared},
-                "validation-tasks": defaults.validation_tasks,
-                **method.settings(),
-            },
+            settings={"method": name, **self._settings(), **method.settings()},
             validate=lambda state: method.score(state.params, self.validation),
             validate_every=args.validate_every,
             checkpoint_every=CHECKPOINT_EVERY,
@@ -161,6 +147,12 @@ class Experiment:
         state = trainer.run(learner.init(params), self.iterations(name), self.generators()[0], resume=args.resume)
         best = trainer.best
         return (state if best is None else best.state).params, best
+
+    def _settings(self) -> dict[str, Any]:
+        """What determines a training, whatever the method; the data set's own step of Adam goes without saying."""
+        own = self.args.beta == DEFAULTS[self.args.dataset].beta
+        names = [*SETTINGS, *([] if own else ["beta"])]
+        return {name.replace("_", "-"): getattr(self.args, name) for name in names}
 
     def test(self, name: str) -> dict[str, Result]:
         """By mode, what a method makes of the test tasks."""
@@ -317,6 +309,12 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         help=f"iterations between validations (default: {omniglot.validate_every}, for strokes "
         f"{strokes.validate_every})",
     )
+    add(
+        "--validation-tasks",
+        type=whole,
+        help=f"tasks of a validation, the same each time (default: {omniglot.validation_tasks}, for strokes "
+        f"{strokes.validation_tasks})",
+    )
     add("--dtype", choices=["float32", "float64"], default="float32", help="of the nets (default: float32)")
     add("--seed", type=count, default=0, help="of the first parameters and of all tasks (default: 0)")
     add("--out", help="folder for results, pictures and checkpoints (default: out/DATASET-N-way-K-shot)")
@@ -341,6 +339,7 @@ def fill(args: argparse.Namespace) -> None:
         "meta_batch": defaults.meta_batch[many],
         "beta": defaults.beta,
         "validate_every": defaults.validate_every,
+        "validation_tasks": defaults.validation_tasks,
         "out": f"out/{args.dataset}-{args.ways}-way-{args.shots}-shot",
     }
     for name, value in chosen.items():

@@ -24,7 +24,7 @@ from .exponential import log
 from .indexing import getitem, take
 from .inverse_normal import inverse_normal_cdf
 from .predicates import bitwise_left_shift, bitwise_or, bitwise_right_shift, less
-from .reductions import argmax, argsort
+from .searching import argmax, argsort
 from .shape import as_shape, moveaxis, normal_axis, reshape, whole_numbers
 
 if TYPE_CHECKING:

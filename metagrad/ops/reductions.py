@@ -132,56 +132,6 @@ class All(Reduction):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ArgExtreme(Primitive):
-    """The first place of the extreme along an axis."""
-
-    differentiable = False
-    axis: int
-
-    def abstract(self, x: Any) -> Aval:
-        if x.shape[self.axis] == 0:
-            raise ShapeError(
-                requires(self.name, "an axis with at least one element", f"shape {x.shape}, axis {self.axis}")
-            )
-        return Aval(x.shape[: self.axis] + x.shape[self.axis + 1 :], np.dtype(np.intp), x.device)
-
-    def batch(self, batched: tuple[bool, ...], x: Value) -> Value:
-        return type(self)(self.axis + 1).bind(x)
-
-
-class ArgMax(ArgExtreme):
-    name = "argmax"
-
-    def forward(self, x: Any) -> Any:
-        return np.argmax(x, axis=self.axis)
-
-
-class ArgMin(ArgExtreme):
-    name = "argmin"
-
-    def forward(self, x: Any) -> Any:
-        return np.argmin(x, axis=self.axis)
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class ArgSort(Primitive):
-    """The stable order of the elements along an axis."""
-
-    name = "argsort"
-    differentiable = False
-    axis: int
-
-    def forward(self, x: Any) -> Any:
-        return np.argsort(x, axis=self.axis, kind="stable")
-
-    def abstract(self, x: Any) -> Aval:
-        return Aval(x.shape, np.dtype(np.intp), x.device)
-
-    def batch(self, batched: tuple[bool, ...], x: Value) -> Value:
-        return ArgSort(self.axis + 1).bind(x)
-
-
-@dataclass(frozen=True, eq=False, repr=False)
 class CumulativeSum(Rearrangement):
     """Running sums along an axis, from the front or from the back."""
 
@@ -356,44 +306,6 @@ def diff(x: Any, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: 
         size = joined.shape[axis]
         joined = subtract(slice_axis(joined, axis, 1, size), slice_axis(joined, axis, 0, size - 1))
     return joined
-
-
-def _arg(primitive: Any, name: str, x: Value, axis: int | None, keepdims: bool) -> Value:
-    if axis is None:
-        found = primitive(0).bind(reshape(x, (-1,)))
-        return reshape(found, (1,) * len(shape_of(x))) if keepdims else found
-    axis = normal_axis(name, axis, len(shape_of(x)))
-    found = primitive(axis).bind(x)
-    return reshape(found, (*x.shape[:axis], 1, *x.shape[axis + 1 :])) if keepdims else found
-
-
-def argmax(x: Any, /, *, axis: int | None = None, keepdims: bool = False) -> Any:
-    """The index of the first largest element, along an axis or in the flattened array."""
-    return _arg(ArgMax, "argmax", x, axis, keepdims)
-
-
-def argmin(x: Any, /, *, axis: int | None = None, keepdims: bool = False) -> Any:
-    """The index of the first smallest element, along an axis or in the flattened array."""
-    return _arg(ArgMin, "argmin", x, axis, keepdims)
-
-
-def argsort(x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
-    """The indices that sort x along an axis. Always stable."""
-    from .shape import flip
-
-    axis = normal_axis("argsort", axis, len(shape_of(x)))
-    if not descending:
-        return ArgSort(axis).bind(x)
-    # Stable in descending order: sort the reversed array, reverse, and count indices from the other end.
-    reversed_order = flip(ArgSort(axis).bind(flip(x, axis=axis)), axis=axis)
-    return subtract(x.shape[axis] - 1, reversed_order)
-
-
-def sort(x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
-    """x in order along an axis. Always stable; the derivative follows the elements."""
-    from .indexing import take_along_axis
-
-    return take_along_axis(x, argsort(x, axis=axis, descending=descending), axis=axis)
 
 
 def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: float = 2) -> Any:

@@ -1,4 +1,4 @@
-"""Counting, and finding places in sorted arrays."""
+"""Searching and sorting: the places of extremes, orders, places in sorted arrays, and counts."""
 
 from __future__ import annotations
 
@@ -10,17 +10,67 @@ import numpy as np
 
 from ..core.primitive import Aval, Primitive
 from ..errors import OptionError, ShapeError, requires
-from .arithmetic import astype
+from .arithmetic import astype, subtract
 from .elementwise import common_device, shape_of
-from .indexing import take
+from .indexing import take, take_along_axis
 from .predicates import not_equal
 from .reductions import sum as sum_
-from .shape import all_mapped, with_array
+from .shape import all_mapped, flip, normal_axis, reshape, with_array
 
 if TYPE_CHECKING:
     from ..core.trace import Value
 
 _search: Any = np.searchsorted
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ArgExtreme(Primitive):
+    """The first place of the extreme along an axis."""
+
+    differentiable = False
+    axis: int
+
+    def abstract(self, x: Any) -> Aval:
+        if x.shape[self.axis] == 0:
+            raise ShapeError(
+                requires(self.name, "an axis with at least one element", f"shape {x.shape}, axis {self.axis}")
+            )
+        return Aval(x.shape[: self.axis] + x.shape[self.axis + 1 :], np.dtype(np.intp), x.device)
+
+    def batch(self, batched: tuple[bool, ...], x: Value) -> Value:
+        return type(self)(self.axis + 1).bind(x)
+
+
+class ArgMax(ArgExtreme):
+    name = "argmax"
+
+    def forward(self, x: Any) -> Any:
+        return np.argmax(x, axis=self.axis)
+
+
+class ArgMin(ArgExtreme):
+    name = "argmin"
+
+    def forward(self, x: Any) -> Any:
+        return np.argmin(x, axis=self.axis)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ArgSort(Primitive):
+    """The stable order of the elements along an axis."""
+
+    name = "argsort"
+    differentiable = False
+    axis: int
+
+    def forward(self, x: Any) -> Any:
+        return np.argsort(x, axis=self.axis, kind="stable")
+
+    def abstract(self, x: Any) -> Aval:
+        return Aval(x.shape, np.dtype(np.intp), x.device)
+
+    def batch(self, batched: tuple[bool, ...], x: Value) -> Value:
+        return ArgSort(self.axis + 1).bind(x)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -47,6 +97,40 @@ class SearchSorted(Primitive):
         if not batched[0] and not self.batches:
             return self.bind(x, values)
         return SearchSorted(self.side, self.batches + 1).bind(*all_mapped(batched, (x, values)))
+
+
+def _arg(primitive: Any, name: str, x: Value, axis: int | None, keepdims: bool) -> Value:
+    if axis is None:
+        found = primitive(0).bind(reshape(x, (-1,)))
+        return reshape(found, (1,) * len(shape_of(x))) if keepdims else found
+    axis = normal_axis(name, axis, len(shape_of(x)))
+    found = primitive(axis).bind(x)
+    return reshape(found, (*x.shape[:axis], 1, *x.shape[axis + 1 :])) if keepdims else found
+
+
+def argmax(x: Any, /, *, axis: int | None = None, keepdims: bool = False) -> Any:
+    """The index of the first largest element, along an axis or in the flattened array."""
+    return _arg(ArgMax, "argmax", x, axis, keepdims)
+
+
+def argmin(x: Any, /, *, axis: int | None = None, keepdims: bool = False) -> Any:
+    """The index of the first smallest element, along an axis or in the flattened array."""
+    return _arg(ArgMin, "argmin", x, axis, keepdims)
+
+
+def argsort(x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
+    """The indices that sort x along an axis. Always stable."""
+    axis = normal_axis("argsort", axis, len(shape_of(x)))
+    if not descending:
+        return ArgSort(axis).bind(x)
+    # Stable in descending order: sort the reversed array, reverse, and count indices from the other end.
+    reversed_order = flip(ArgSort(axis).bind(flip(x, axis=axis)), axis=axis)
+    return subtract(x.shape[axis] - 1, reversed_order)
+
+
+def sort(x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
+    """x in order along an axis. Always stable; the derivative follows the elements."""
+    return take_along_axis(x, argsort(x, axis=axis, descending=descending), axis=axis)
 
 
 def searchsorted(x1: Any, x2: Any, /, *, side: str = "left", sorter: Any = None) -> Any:

@@ -282,3 +282,60 @@ def test_a_checkpoint_of_another_dtype_is_refused(tmp_path):
     write_checkpoint(tmp_path, Checkpoint(state, 1, {}, 0), {})
     with pytest.raises(CheckpointError, match=r"float32 of shape \(3,\) but got float64 of shape \(3,\)"):
         read_checkpoint(tmp_path, {"w": mg.zeros(3, dtype=mg.float32)}, {})
+
+
+def counted(folder, iterations, resume=False, peak=7.0, **options):
+    """A run whose state counts iterations, and is best when it has counted to `peak`; the trainer, after it."""
+    trainer = runs.trainer(
+        folder,
+        step=lambda state, batch: ({"w": state["w"] + 1}, 1.0),
+        sample=lambda generator: generator.random(),
+        validate=options.pop("validate", lambda state: -abs(float(state["w"]) - peak)),
+        validate_every=3,
+        **options,
+    )
+    trainer.run({"w": mg.asarray(0.0)}, iterations, np.random.default_rng(0), resume=resume)
+    return trainer
+
+
+def test_the_state_of_the_best_validation_is_kept(tmp_path):
+    best = counted(tmp_path, 20).best
+    assert (float(best.state["w"]), best.iteration, best.score) == (6.0, 6, -1.0)
+
+
+def test_of_equal_validations_the_first_is_the_best(tmp_path):
+    assert counted(tmp_path, 20, peak=7.5).best.iteration == 6
+
+
+def test_before_the_first_validation_there_is_no_best(tmp_path):
+    assert counted(tmp_path, 2).best is None
+
+
+def test_validation_has_its_place_in_the_metrics_beside_what_is_measured(tmp_path):
+    counted(tmp_path, 6)
+    found = {row.pop("iteration"): row for row in meta.read_metrics(tmp_path)}
+    assert found == {
+        2: {"loss": 1.0},
+        3: {"validation": -4.0},
+        4: {"loss": 1.0},
+        6: {"loss": 1.0, "validation": -1.0},
+    }
+
+
+@pytest.mark.parametrize("stop", [1, 3, 7, 13, 20])
+def test_a_resumed_run_keeps_the_best_of_the_unbroken_one(tmp_path, stop):
+    whole = counted(tmp_path / "whole", 20).best
+    counted(tmp_path / "parts", stop)
+    parts = counted(tmp_path / "parts", 20, resume=True).best
+    assert files(tmp_path / "whole") == files(tmp_path / "parts")
+    assert (float(parts.state["w"]), *parts[1:]) == (float(whole.state["w"]), *whole[1:])
+
+
+def test_a_run_afresh_forgets_the_best_of_the_one_before(tmp_path):
+    counted(tmp_path, 20)
+    assert counted(tmp_path, 4).best.iteration == 3
+
+
+def test_a_validation_that_is_not_finite_is_one_sentence(tmp_path):
+    with pytest.raises(NonFiniteError, match=r"NaN or infinity in \['validation'\] at iteration 3; the last good"):
+        counted(tmp_path, 20, validate=lambda state: float("nan"))
