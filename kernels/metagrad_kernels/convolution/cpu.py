@@ -1,14 +1,15 @@
 """Numba: each result is made of register tiles that read the images where they lie, on all cores.
 
-Nothing is copied but what would waste lanes: weights and cotangents with a number of channels that fills no vector are
-padded, and images with very few channels are first laid out as columns, one for each tap and channel.
+A tile reads, for each tap of the window, the channels of one pixel. Images with very few channels get a border of zeros
+instead, so that a whole row of the window, which lies in one piece, is read at once. Weights and cotangents are padded
+to whole vectors of channels.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numba import types
@@ -16,77 +17,104 @@ from numba import types
 from ..jit import compiled, const, mutable
 from ..threads import parallel
 from ..tile import ROWS, VECTOR_BYTES, gathered, lanes, outer, turned, vectors_for
-from .geometry import Geometry, backward_phases, forward_phases, sources
+from .geometry import Phase, backward_phases, sources, window_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from .geometry import Pair, Phase
+    from .geometry import Geometry, Pair
 
 FEW = 8
-"""Images with fewer channels are laid out as columns: a tap would bring too little work."""
+"""Images with fewer channels are read by rows of the window: a tap alone would bring too little work."""
 CHUNK = 1024
 """Pixels whose products are summed before the next are read: their cotangents stay in the cache."""
-_POINT = Geometry()
 _INT64 = np.dtype(np.int64)
 
 
 def convolution(x: NDArray[Any], w: NDArray[Any], geometry: Geometry) -> NDArray[Any]:
-    tasks, kh, kw, c, o = w.shape
-    size = geometry.output_size(x.shape[2:4], (kh, kw))
-    if c < FEW and (kh, kw) != (1, 1):
-        return convolution(_columns(x, geometry, (kh, kw)), w.reshape(tasks, 1, 1, kh * kw * c, o), _POINT)
-    y = np.empty((tasks, x.shape[1], *size, o), x.dtype)
-    b = _whole_vectors(w.reshape(tasks, kh * kw, c, o))
-    _gather(x, b, y, forward_phases(geometry, x.shape[2:4], (kh, kw)))
+    tasks, kh, kw, _, o = w.shape
+    y = np.empty((tasks, x.shape[1], *geometry.output_size(x.shape[2:4], (kh, kw)), o), x.dtype)
+    read = _reading(x, geometry, (kh, kw))
+    taps = read.table.shape[1]
+    b = _whole_vectors(w.reshape(tasks, taps, read.depth, o))
+    _gather(read.pixels, b, y, (Phase(_count(len(read.table)), _count(taps), read.table),))
     return y
 
 
 def input_gradient(g: NDArray[Any], w: NDArray[Any], geometry: Geometry, size: Pair) -> NDArray[Any]:
     tasks, kh, kw, c, o = w.shape
-    if c < FEW and (kh, kw) != (1, 1):
-        columns = input_gradient(g, w.reshape(tasks, 1, 1, kh * kw * c, o), _POINT, g.shape[2:4])
-        return _fold(columns, geometry, (kh, kw), size)
     x = np.empty((tasks, g.shape[1], *size, c), g.dtype)
     b = _transposed(np.ascontiguousarray(w).reshape(tasks, kh * kw, c, o))
-    _gather(g, b, x, backward_phases(geometry, size, (kh, kw)))
+    _gather(_flat(np.ascontiguousarray(g)), b, x, backward_phases(geometry, size, (kh, kw)))
     return x
 
 
 def weight_gradient(x: NDArray[Any], g: NDArray[Any], geometry: Geometry, window: Pair) -> NDArray[Any]:
-    tasks, n, h, wide, c = x.shape
+    tasks, n, _, _, c = x.shape
     o = g.shape[-1]
-    if c < FEW and window != (1, 1):
-        w = weight_gradient(_columns(x, geometry, window), g, _POINT, (1, 1))
-        return w.reshape(tasks, *window, c, o)
-    if c < ROWS:  # a tile reads so many channels
-        x = np.pad(x, [(0, 0)] * 4 + [(0, ROWS - c)])
-    table = sources(geometry, (h, wide), window)
+    read = _reading(x, geometry, window)
     b = _whole_vectors(g.reshape(tasks, n, g.shape[2] * g.shape[3], o))
-    w = np.zeros((tasks, window[0] * window[1], x.shape[-1], b.shape[-1]), x.dtype)
-    x = np.ascontiguousarray(x).reshape(tasks, n, h * wide, x.shape[-1])
-    units = tasks * w.shape[1] * -(-w.shape[2] // ROWS)
+    rows = max(read.depth, ROWS)  # a tile reads so many elements, and those beyond the depth are left out at the end
+    w = np.zeros((tasks, read.table.shape[1], rows, b.shape[-1]), x.dtype)
     kernel = _kernel(_outer_tiles, x.dtype)
-    zeros = np.zeros(w.shape[2], x.dtype)
+    zeros = np.zeros(rows, x.dtype)
     if x.size and b.size:
-        parallel(lambda begin, end: kernel(x, b, w, table, zeros, begin, end), units)
-    return np.ascontiguousarray(w[:, :, :c, :o]).reshape(tasks, *window, c, o)
+        units = tasks * w.shape[1] * -(-rows // ROWS)
+        parallel(lambda begin, end: kernel(read.pixels, b, w, read.table, zeros, begin, end), units)
+    return np.ascontiguousarray(w[:, :, : read.depth, :o]).reshape(tasks, *window, c, o)
+
+
+class _Reading(NamedTuple):
+    """How tiles read images: `depth` elements from each pixel of the table on, for (output pixels, taps)."""
+
+    pixels: NDArray[Any]
+    table: NDArray[Any]
+    depth: int
+
+
+def _reading(x: NDArray[Any], geometry: Geometry, window: Pair) -> _Reading:
+    c = x.shape[-1]
+    if c < FEW and geometry.dilation[1] == 1:
+        bordered = _with_border(x, geometry.padding)
+        return _Reading(_flat(bordered), window_rows(geometry, x.shape[2:4], window), window[1] * c)
+    x = np.ascontiguousarray(x) if c >= ROWS else _with_border(x, ((0, 0), (0, 0)))
+    return _Reading(_flat(x), sources(geometry, x.shape[2:4], window), c)
+
+
+def _with_border(x: NDArray[Any], padding: tuple[Pair, Pair]) -> NDArray[Any]:
+    """The images with zeros around them, in memory that goes on for ROWS elements after the last."""
+    tasks, n, h, wide, c = x.shape
+    (top, bottom), (left, right) = padding
+    shape = tasks, n, top + h + bottom, left + wide + right, c
+    bordered = np.zeros(math.prod(shape) + ROWS, x.dtype)[: math.prod(shape)].reshape(shape)
+    bordered[:, :, top : top + h, left : left + wide] = x
+    return bordered
+
+
+def _flat(x: NDArray[Any]) -> NDArray[Any]:
+    """(tasks, n, pixels, channels)."""
+    tasks, n, h, wide, c = x.shape
+    return x.reshape(tasks, n, h * wide, c)
 
 
 def _gather(a: NDArray[Any], b: NDArray[Any], out: NDArray[Any], phases: tuple[Phase, ...]) -> None:
     """Fill `out`, all of whose pixels the phases name."""
     tasks, n = a.shape[:2]
-    a = np.ascontiguousarray(a).reshape(tasks, n, a.shape[2] * a.shape[3], a.shape[4])
-    flat = out.reshape(tasks, n, out.shape[2] * out.shape[3], out.shape[4])
+    flat = _flat(out)
     kernel = _kernel(_gather_tiles, a.dtype)
-    zeros = np.zeros(a.shape[-1], a.dtype)
+    zeros = np.zeros(b.shape[2], a.dtype)
     if not out.size:
         return
     for phase in phases:
         units = tasks * -(-n * len(phase.pixels) // ROWS)
         parallel(lambda begin, end, phase=phase: kernel(a, b, flat, *phase, zeros, begin, end), units)  # type: ignore[misc]
+
+
+@functools.lru_cache(512)
+def _count(n: int) -> NDArray[Any]:
+    return np.arange(n)
 
 
 def _whole_vectors(x: NDArray[Any]) -> NDArray[Any]:
@@ -102,29 +130,6 @@ def _transposed(w: NDArray[Any]) -> NDArray[Any]:
     kernel = _kernel(_transpose, w.dtype)
     parallel(lambda begin, end: kernel(w, target, begin, end), tasks * k)
     return target
-
-
-def _columns(x: NDArray[Any], geometry: Geometry, window: Pair) -> NDArray[Any]:
-    """The images as (tasks, n, oh, ow, kh * kw * c): what stands under the window at each output pixel."""
-    tasks, n, h, wide, c = x.shape
-    high, width = geometry.output_size((h, wide), window)
-    padded = np.pad(x, ((0, 0), (0, 0), *geometry.padding, (0, 0)))
-    a, b, i, j, k = padded.strides
-    (s, t), (d, e) = geometry.stride, geometry.dilation
-    shape, strides = (tasks, n, high, width, *window, c), (a, b, i * s, j * t, i * d, j * e, k)
-    return np.lib.stride_tricks.as_strided(padded, shape, strides).reshape(tasks, n, high, width, math.prod(window) * c)
-
-
-def _fold(columns: NDArray[Any], geometry: Geometry, window: Pair, size: Pair) -> NDArray[Any]:
-    """The transpose of `_columns`: each column's entries added to the pixels that they came from."""
-    tasks, n, high, width, depth = columns.shape
-    c = depth // math.prod(window)
-    columns = columns.reshape(tasks, n, high * width, math.prod(window), c)
-    # Through the largest first index, -1 in the table names an extra pixel that is cut off.
-    x = np.zeros((tasks, n, size[0] * size[1] + 1, c), columns.dtype)
-    for tap, pixels in enumerate(sources(geometry, size, window).T):
-        x[:, :, pixels] += columns[:, :, :, tap]  # within a tap no pixel comes twice, but for the extra one
-    return np.ascontiguousarray(x[:, :, :-1]).reshape(tasks, n, *size, c)
 
 
 @functools.cache
@@ -164,12 +169,14 @@ def _gather_tiles(
 ) -> None:
     """Tiles [begin, end) of out[t, n, pixels[q]] = sum over l of a[t, n, table[q, l]] @ b[t, taps[l]].
 
-    a (tasks, n, sources, depth), b (tasks, k, depth, columns in whole vectors), out (tasks, n, results, columns).
+    a (tasks, n, sources, step), read for `depth` elements on; b (tasks, k, depth, columns in whole vectors);
+    out (tasks, n, results, columns).
     """
-    _, n, _, depth = a.shape
+    n = a.shape[1]
+    depth = b.shape[2]
     size = a.itemsize
     width, columns = b.shape[3], out.shape[3]
-    a_step, b_step, out_step = depth * size, width * size, columns * size
+    a_step, b_step, out_step = a.shape[3] * size, width * size, columns * size
     per_task = -(-n * len(pixels) // ROWS)
     rows = np.empty((len(taps), ROWS), np.int64)
     results = np.empty(ROWS, np.int64)
@@ -178,8 +185,8 @@ def _gather_tiles(
     spill = np.empty((ROWS, 4 * VECTOR_BYTES // size), a.dtype)
     for unit in range(begin, end):
         t = unit // per_task
+        image, q = divmod((unit - t * per_task) * ROWS, len(pixels))
         for m in range(ROWS):
-            image, q = divmod((unit - t * per_task) * ROWS + m, len(pixels))
             if image < n:
                 base = a.ctypes.data + (t * n + image) * a.shape[2] * a_step
                 for k in range(len(taps)):
@@ -189,6 +196,9 @@ def _gather_tiles(
             else:
                 rows[:, m] = zeros.ctypes.data
                 results[m] = 0
+            q += 1
+            if q == len(pixels):
+                image, q = image + 1, 0
         j = 0
         while j < width:
             vectors = vectors_for(width - j, VECTOR_BYTES // size)
@@ -211,13 +221,15 @@ def _gather_tiles(
 def _outer_tiles(x: Any, g: Any, w: Any, table: Any, zeros: Any, begin: int, end: int) -> None:
     """Tiles [begin, end) of w[t, k] += sum over n, q of x[t, n, table[q, k]] g[t, n, q] (an outer product).
 
-    x (tasks, n, sources, c), g (tasks, n, results, columns in whole vectors), w (tasks, taps, c, columns). The last
-    tile of a tap is shifted back to end at c; the rows that it shares with the one before are spilled.
+    x (tasks, n, sources, step), read for c elements on; g (tasks, n, results, columns in whole vectors);
+    w (tasks, taps, c, columns). The last tile of a tap is shifted back to end at c; the rows that it shares with the
+    one before are spilled.
     """
-    _, n, stored, c = x.shape
+    n, stored = x.shape[1:3]
+    c = w.shape[2]
     size = x.itemsize
     results, width = g.shape[2], g.shape[3]
-    x_step, g_step = c * size, width * size
+    x_step, g_step = x.shape[3] * size, width * size
     tiles = -(-c // ROWS)
     per_task = w.shape[1] * tiles
     addresses = np.empty(CHUNK, np.int64)

@@ -68,10 +68,13 @@ def sources(geometry: Geometry, size: Pair, window: Pair) -> NDArray[Any]:
 
 
 @functools.lru_cache(512)
-def forward_phases(geometry: Geometry, size: Pair, window: Pair) -> tuple[Phase, ...]:
-    """How the result gathers from the image: one phase."""
-    table = sources(geometry, size, window)
-    return (Phase(_table(np.arange(len(table))), _table(np.arange(table.shape[1])), table),)
+def window_rows(geometry: Geometry, size: Pair, window: Pair) -> NDArray[Any]:
+    """The pixel of the padded image at which each row of the window begins, (oh * ow, kh)."""
+    high, wide = geometry.output_size(size, window)
+    (left, right) = geometry.padding[1]
+    rows = np.arange(high)[:, None] * geometry.stride[0] + np.arange(window[0]) * geometry.dilation[0]
+    columns = np.arange(wide) * geometry.stride[1]
+    return _table((rows[:, None] * (left + size[1] + right) + columns[:, None]).reshape(high * wide, window[0]))
 
 
 @functools.lru_cache(512)
