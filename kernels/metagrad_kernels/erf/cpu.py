@@ -10,15 +10,21 @@ import numpy as np
 from numba import types
 
 from ..jit import compiled, const, mutable
+from ..threads import parallel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+GRAIN = 1 << 13
+"""Numbers that are worth waking another thread for."""
+
+
 def erf(x: NDArray[Any]) -> NDArray[Any]:
     numbers = np.ascontiguousarray(x).reshape(-1)
     result = np.empty_like(numbers)
-    _kernel(x.dtype)(numbers, result)
+    kernel = _kernel(x.dtype)
+    parallel(lambda begin, end: kernel(numbers[begin:end], result[begin:end]), len(numbers), GRAIN)
     return result.reshape(x.shape)
 
 

@@ -1,4 +1,4 @@
-"""Numba: row after row in one pass over the cache, on one thread, without the GIL.
+"""Numba: row after row in one pass over the cache, the rows shared among all cores.
 
 The time goes to exp. The one of the C library is a call for each number; `_exp_float32` and `_exp_float64` below are
 sums and products that the compiler turns into vector instructions.
@@ -15,6 +15,7 @@ from numba import types
 from numba.extending import overload, register_jitable
 
 from ..jit import compiled, const, mutable
+from ..threads import parallel
 from . import label_out_of_range
 
 if TYPE_CHECKING:
@@ -23,12 +24,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _INT64 = np.dtype(np.int64)
+GRAIN = 1 << 13
+"""Logits that are worth waking another thread for."""
 
 
 def softmax_cross_entropy(logits: NDArray[Any], labels: NDArray[Any]) -> NDArray[Any]:
     rows, targets, soft = _rows(logits, labels)
     losses = np.empty(len(rows), rows.dtype)
-    if not _kernel(_soft_losses if soft else _losses, rows.dtype)(rows, targets, losses):
+    if not _run(_soft_losses if soft else _losses, rows, targets, losses):
         raise label_out_of_range(labels, logits.shape[-1])
     return losses.reshape(logits.shape[:-1])
 
@@ -37,7 +40,7 @@ def softmax_cross_entropy_gradient(logits: NDArray[Any], labels: NDArray[Any], g
     rows, targets, soft = _rows(logits, labels)
     gradient = np.empty(rows.shape, rows.dtype)
     g = np.ascontiguousarray(g, rows.dtype).reshape(-1)
-    if not _kernel(_soft_gradient if soft else _gradient, rows.dtype)(rows, targets, g, gradient):
+    if not _run(_soft_gradient if soft else _gradient, rows, targets, g, gradient):
         raise label_out_of_range(labels, logits.shape[-1])
     return gradient.reshape(logits.shape)
 
@@ -52,6 +55,15 @@ def _rows(logits: NDArray[Any], labels: NDArray[Any]) -> tuple[NDArray[Any], NDA
     dtype = np.result_type(logits, labels)
     rows = np.ascontiguousarray(logits, dtype).reshape(-1, classes)
     return rows, np.ascontiguousarray(labels, dtype).reshape(-1, classes), True
+
+
+def _run(function: Callable[..., bool], *arrays: NDArray[Any]) -> bool:
+    """Run a kernel on all rows of the arrays; whether every label was in range."""
+    kernel = _kernel(function, arrays[0].dtype)
+    in_range: list[bool] = []
+    rows, classes = arrays[0].shape
+    parallel(lambda begin, end: in_range.append(kernel(*[x[begin:end] for x in arrays])), rows, 1 + GRAIN // classes)
+    return all(in_range)
 
 
 @functools.cache
