@@ -1,4 +1,4 @@
-"""Numba: the C library's erf in one loop, on one thread, without the GIL."""
+"""Numba: the C library's erf in a loop, the numbers shared among all cores."""
 
 from __future__ import annotations
 
