@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import ctypes
 import gc
 import importlib
 import importlib.metadata
+import importlib.util
 import json
 import math
+import multiprocessing
 import os
 import platform
 import statistics
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -47,7 +51,7 @@ class Contender:
     """A name and a call that does the whole work and returns float arrays to be compared: a list, in a fixed order.
 
     `read` turns what the call returns into NumPy arrays; it is not timed. `rounds` is the share of the repeats it takes
-    part in: slow ones need fewer.
+    part in: slow ones need fewer. `peak_bytes` is filled in by benchmarks that measure memory.
     """
 
     name: str
@@ -55,10 +59,31 @@ class Contender:
     read: Callable[[Any], list[Any]]
     rounds: float = 1.0
     seconds: list[float] = field(default_factory=list)
+    peak_bytes: int | None = None
 
     @property
     def median(self) -> float:
         return statistics.median(self.seconds)
+
+
+class Target(NamedTuple):
+    """The most that a contender's time or memory may be, in times of a peer's: the best of the peers that are there.
+
+    `of` is "median" or "peak_bytes".
+    """
+
+    contender: str
+    peers: tuple[str, ...]
+    at_most: float
+    of: str = "median"
+
+    def row(self, name: str, contenders: list[Contender]) -> dict[str, Any] | None:
+        """What came of it, or None where there is nobody to compare."""
+        values = {c.name: getattr(c, self.of) for c in contenders}
+        peer = min((p for p in self.peers if p in values), key=values.__getitem__, default=None)
+        if self.contender not in values or peer is None:
+            return None
+        return {"target": name, "peer": peer, "ratio": values[self.contender] / values[peer], "at_most": self.at_most}
 
 
 def arguments(description: str, repeats: int = 30) -> argparse.Namespace:
@@ -80,14 +105,20 @@ def build(*makers: Callable[[], T]) -> list[T]:
     return made
 
 
-def check_equal(contenders: list[Contender], tolerance: float) -> None:
+def check_equal(contenders: list[Contender], tolerance: float, say: bool = True) -> None:
     """Every contender's result against the first's: |a - b| <= tolerance |b| in the Euclidean norm, else the end."""
-    results = [np.concatenate([np.ravel(np.asarray(x, np.float64)) for x in c.read(c.call())]) for c in contenders]
-    for contender, result in zip(contenders, results, strict=True):
-        error = float(np.linalg.norm(result - results[0]) / np.linalg.norm(results[0]))
+    first, *others = contenders
+    expected = _result(first)
+    for contender in others:
+        error = float(np.linalg.norm(_result(contender) - expected) / np.linalg.norm(expected))
         if not error <= tolerance:
-            sys.exit(f"{contender.name} disagrees with {contenders[0].name}: relative error {error:.1e}")
-    print(f"all {len(contenders)} results agree to {tolerance:g}")
+            sys.exit(f"{contender.name} disagrees with {first.name}: relative error {error:.1e}")
+    if say:
+        print(f"all {len(contenders)} results agree to {tolerance:g}")
+
+
+def _result(contender: Contender) -> Any:
+    return np.concatenate([np.ravel(np.asarray(x, np.float64)) for x in contender.read(contender.call())])
 
 
 def measure(contenders: list[Contender], repeats: int) -> None:
@@ -113,39 +144,38 @@ def measure(contenders: list[Contender], repeats: int) -> None:
 
 
 def report(
-    title: str, contenders: list[Contender], floor: float, targets: dict[str, tuple[str, str, float]] | None = None
+    title: str, contenders: list[Contender], floor: float, targets: dict[str, Target] | None = None
 ) -> list[dict[str, Any]]:
-    """Print one table, with times as multiples of the first contender's, and give its rows.
-
-    `targets` maps a name to (contender, peer, ratio): the most that contender's time may be of that peer's.
-    """
+    """Print one table, with times as multiples of the first contender's, and give its rows."""
     ours = contenders[0].median
     width = max(len(c.name) for c in contenders)
-    print(f"\n{title}\n{'':{width}}  {'median':>10}  {'fastest':>10}  {'/ first':>8}  {'/ floor':>8}")
+    weighed = any(c.peak_bytes is not None for c in contenders)
+    peak = f"  {'peak memory':>11}" if weighed else ""
+    print(f"\n{title}\n{'':{width}}  {'median':>12}  {'fastest':>12}  {'/ first':>8}  {'/ floor':>8}{peak}")
     rows = []
     for c in contenders:
+        peak = "" if c.peak_bytes is None else f"  {c.peak_bytes / 1e6:8.1f} MB"
         print(
-            f"{c.name:{width}}  {c.median * 1e6:7.1f} us  {min(c.seconds) * 1e6:7.1f} us"
-            f"  {c.median / ours:8.2f}  {c.median / floor:8.1f}"
+            f"{c.name:{width}}  {c.median * 1e6:9.1f} us  {min(c.seconds) * 1e6:9.1f} us"
+            f"  {c.median / ours:8.2f}  {c.median / floor:8.1f}{peak}"
         )
-        rows.append(
-            {
-                "benchmark": title,
-                "contender": c.name,
-                "median_s": c.median,
-                "fastest_s": min(c.seconds),
-                "samples": len(c.seconds),
-                "relative_to_first": c.median / ours,
-                "floor_s": floor,
-            }
-        )
-    print(f"{'floor':{width}}  {floor * 1e6:7.1f} us")
-    medians = {c.name: c.median for c in contenders}
-    for name, (contender, peer, most) in (targets or {}).items():
-        if contender in medians and peer in medians:
-            ratio = medians[contender] / medians[peer]
-            print(f"{name}: {ratio:.2f} x {peer}, target at most {most}: {'met' if ratio <= most else 'MISSED'}")
-            rows.append({"benchmark": title, "target": name, "peer": peer, "ratio": ratio, "at_most": most})
+        row = {
+            "benchmark": title,
+            "contender": c.name,
+            "median_s": c.median,
+            "fastest_s": min(c.seconds),
+            "samples": len(c.seconds),
+            "relative_to_first": c.median / ours,
+            "floor_s": floor,
+        }
+        rows.append(row if c.peak_bytes is None else {**row, "peak_bytes": c.peak_bytes})
+    print(f"{'floor':{width}}  {floor * 1e6:9.1f} us")
+    for name, target in (targets or {}).items():
+        row = target.row(name, contenders)
+        if row is not None:
+            met = "met" if row["ratio"] <= target.at_most else "MISSED"
+            print(f"{name}: {row['ratio']:.2f} x {row['peer']}, target at most {target.at_most}: {met}")
+            rows.append({"benchmark": title, **row})
     return rows
 
 
@@ -164,6 +194,7 @@ def provenance() -> dict[str, Any]:
         "cpu": cpu_model(),
         "cores": os.cpu_count(),
         "omp_num_threads": os.environ.get("OMP_NUM_THREADS", "default"),
+        "metagrad_num_threads": os.environ.get("METAGRAD_NUM_THREADS", "default"),
         "python": platform.python_version(),
         "versions": _versions("numpy", "torch", "jax", "autograd"),
     }
@@ -175,6 +206,16 @@ def announce() -> None:
     versions = ", ".join(f"{name} {version}" for name, version in where["versions"].items())
     print(f"{where['cpu']}, {where['cores']} cores, OMP_NUM_THREADS {where['omp_num_threads']}")
     print(f"Python {where['python']}, {versions}; commit {where['commit']}")
+
+
+def announce_threads() -> None:
+    """Print how many threads metagrad and PyTorch use; XLA uses its own, one a core."""
+    from metagrad_kernels.threads import threads
+
+    counts = {"metagrad": threads}
+    if importlib.util.find_spec("torch"):
+        counts["torch"] = importlib.import_module("torch").get_num_threads()
+    print("threads: " + ", ".join(f"{name} {count}" for name, count in counts.items()))
 
 
 def cpu_model() -> str:
@@ -207,6 +248,32 @@ def copy_bandwidth(size: int = 1 << 28) -> float:
     source = np.ones(size, np.uint8)
     target = np.empty_like(source)
     return 2 * size / _fastest(lambda: np.copyto(target, source), 5)
+
+
+def resident() -> int:
+    """Bytes of the process that are in memory now."""
+    return _status("VmRSS")
+
+
+def peak_resident(call: Callable[[], Any]) -> tuple[int, int]:
+    """Bytes in memory before a call, when all that is free has been given back, and the most during it. Linux only."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    before = resident()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
+    call()
+    return before, _status("VmHWM")
+
+
+def in_fresh_process(function: Callable[..., T], *arguments: Any) -> T:
+    """What a function of a module returns in an interpreter that has done nothing before."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
+        return process.submit(function, *arguments).result()
+
+
+def _status(name: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
 
 
 def _fastest(call: Callable[[], Any], times: int) -> float:

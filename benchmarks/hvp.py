@@ -11,7 +11,19 @@ import itertools
 from typing import Any
 
 import numpy as np
-from _common import Contender, announce, arguments, build, check_equal, floor_seconds, measure, need, report, write
+from _common import (
+    Contender,
+    Target,
+    announce,
+    arguments,
+    build,
+    check_equal,
+    floor_seconds,
+    measure,
+    need,
+    report,
+    write,
+)
 
 SIZES, BATCH = [64, 64, 64, 10], 32
 
@@ -150,7 +162,7 @@ def main() -> None:
         check_equal(contenders, tolerance=1e-4)
         floor = floor_seconds(*costs)
         measure(contenders, options.repeats)
-        target = {what: ("metagrad", "torch eager", 1.2)}
+        target = {what: Target("metagrad", ("torch eager",), 1.2)}
         sizes = "-".join(map(str, SIZES))
         rows += report(f"{what}, MLP {sizes}, batch {BATCH}", contenders, floor, target)
     write(options.json, rows)

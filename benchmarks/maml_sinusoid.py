@@ -15,7 +15,19 @@ import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from _common import Contender, announce, arguments, build, check_equal, floor_seconds, measure, need, report, write
+from _common import (
+    Contender,
+    Target,
+    announce,
+    arguments,
+    build,
+    check_equal,
+    floor_seconds,
+    measure,
+    need,
+    report,
+    write,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -212,7 +224,7 @@ def main() -> None:
         check_equal(contenders, tolerance=1e-4)
         floor = floor_seconds(operations(steps), compulsory_bytes())
         measure(contenders, options.repeats)
-        target = {"meta-step": ("metagrad", "torch eager, tasks batched", 0.9)}
+        target = {"meta-step": Target("metagrad", ("torch eager, tasks batched",), 0.9)}
         title = f"MAML meta-gradient, {TASKS} tasks, {POINTS}+{POINTS} points, inner steps: {steps}"
         rows += report(title, contenders, floor, target)
     write(options.json, rows)

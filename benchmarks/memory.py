@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import os
 import statistics
 import sys
 import time
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from _common import announce, write
+from _common import announce, resident, write
 from maml_sinusoid import ALPHA, metagrad, problem
 
 import metagrad as mg
@@ -31,12 +30,6 @@ if TYPE_CHECKING:
 
 INNER_STEPS, SEGMENT = 50, 5
 REPEATS = 9
-
-
-def resident() -> int:
-    """Bytes of the process that are in memory now."""
-    pages = Path("/proc/self/statm").read_text().split()[1]
-    return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 def flat_memory(steps: int) -> dict[str, Any]:

@@ -26,19 +26,8 @@ def benchmark(path: Path) -> list[str]:
     for title in dict.fromkeys(row["benchmark"] for row in rows):
         own = [row for row in rows if row["benchmark"] == title]
         lines += [f"### {title}", ""]
-        timed = [row for row in own if "contender" in row]
-        if timed:
-            body = [
-                [
-                    r["contender"],
-                    f"{r['median_s'] * 1e6:.0f}",
-                    f"{r['fastest_s'] * 1e6:.0f}",
-                    f"{r['relative_to_first']:.2f}",
-                ]
-                for r in timed
-            ]
-            lines += [*table(["", "median, µs", "fastest, µs", "relative to the first"], body), ""]
-            lines += [f"Floor of the machine: {timed[0]['floor_s'] * 1e6:.0f} µs.", ""]
+        lines += _contenders([row for row in own if "contender" in row])
+        lines += _kernels([row for row in own if "shape" in row])
         for row in own:
             for what, value, bound in row.get("claims", []):
                 verdict = "" if bound is None else f", asked at most {bound:g}: {'met' if value <= bound else 'MISSED'}"
@@ -53,6 +42,36 @@ def benchmark(path: Path) -> list[str]:
     versions = ", ".join(f"{name} {version}" for name, version in last["versions"].items())
     origin = f"commit {last['commit']}, {last['cpu']}, {last['cores']} cores, Python {last['python']}, {versions}"
     return [*lines, f"- `{last['command']}`: {origin}", ""]
+
+
+def _contenders(rows: Rows) -> list[str]:
+    """The work of one benchmark, done by each library."""
+    if not rows:
+        return []
+    header = ["", "median, µs", "fastest, µs", "relative to the first"]
+    body = [
+        [r["contender"], f"{r['median_s'] * 1e6:.0f}", f"{r['fastest_s'] * 1e6:.0f}", f"{r['relative_to_first']:.2f}"]
+        for r in rows
+    ]
+    if "peak_bytes" in rows[0]:
+        header.append("peak memory, MB")
+        for cells, r in zip(body, rows, strict=True):
+            cells.append(f"{r['peak_bytes'] / 1e6:.1f}")
+    return [*table(header, body), "", f"Floor of the machine: {rows[0]['floor_s'] * 1e6:.0f} µs.", ""]
+
+
+def _kernels(rows: Rows) -> list[str]:
+    """One kernel on each shape."""
+    if not rows:
+        return []
+    body = []
+    for r in rows:
+        beside = ["-"] * 2 if r["torch"] is None else [f"{r['torch_s'] * 1e6:.0f}", f"{r['speed']:.2f}"]
+        mark = "" if r["needed"] else " \\*"
+        body.append([r["shape"] + mark, f"{r['metagrad_s'] * 1e6:.0f}", f"{r['share']:.0%}", *beside])
+    header = ["", "metagrad, µs", f"share of {rows[0]['share_of']}", "torch, µs", "speed, in torch's"]
+    note = [] if all(r["needed"] for r in rows) else ["\\* No net needs it: the images are data.", ""]
+    return [*table(header, body), "", *note]
 
 
 def main() -> int:
