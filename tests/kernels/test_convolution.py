@@ -125,6 +125,7 @@ def test_the_number_of_threads_does_not_change_a_bit(monkeypatch):
     for count in (1, 2, 3, 7):
         monkeypatch.setattr(threads, "threads", count)
         monkeypatch.setattr(threads, "_pool", None)
+        monkeypatch.setattr(threads, "WORTH", 1)
         results.append(all_three(*example(), "cpu"))
     for other in results[1:]:
         for a, b in zip(results[0], other, strict=True):
@@ -152,13 +153,14 @@ def test_python_threads_may_call_at_once():
 def test_a_failure_in_another_thread_is_raised_here(monkeypatch):
     monkeypatch.setattr(threads, "threads", 2)
     monkeypatch.setattr(threads, "_pool", None)
+    monkeypatch.setattr(threads, "WORTH", 1)
 
     def kernel(begin, end):
         if begin:
             raise MemoryError("second half")
 
     with pytest.raises(MemoryError, match="second half"):
-        threads.parallel(kernel, 10)
+        threads.parallel(kernel, 10, 1e9)
 
 
 def test_the_environment_says_how_many_threads():

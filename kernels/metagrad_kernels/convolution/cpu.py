@@ -30,6 +30,10 @@ FEW = 8
 """Images with fewer channels are read by rows of the window: a tap alone would bring too little work."""
 CHUNK = 1024
 """Pixels whose products are summed before the next are read: their cotangents stay in the cache."""
+SHARES = 256
+"""Into how many parts the work on all phases is divided before threads take some of them."""
+FLOP = 0.02
+"""Nanoseconds of a multiplication and an addition, to tell what is worth another thread."""
 _INT64 = np.dtype(np.int64)
 
 
@@ -62,7 +66,8 @@ def weight_gradient(x: NDArray[Any], g: NDArray[Any], geometry: Geometry, window
     zeros = np.zeros(rows, x.dtype)
     if x.size and b.size:
         units = tasks * w.shape[1] * -(-rows // ROWS)
-        parallel(lambda begin, end: kernel(read.pixels, b, w, read.table, zeros, begin, end), units)
+        cost = FLOP * ROWS * n * len(read.table) * b.shape[-1]
+        parallel(lambda begin, end: kernel(read.pixels, b, w, read.table, zeros, begin, end), units, cost)
     return np.ascontiguousarray(w[:, :, : read.depth, :o]).reshape(tasks, *window, c, o)
 
 
@@ -107,9 +112,14 @@ def _gather(a: NDArray[Any], b: NDArray[Any], out: NDArray[Any], phases: tuple[P
     zeros = np.zeros(b.shape[2], a.dtype)
     if not out.size:
         return
-    for phase in phases:
-        units = tasks * -(-n * len(phase.pixels) // ROWS)
-        parallel(lambda begin, end, phase=phase: kernel(a, b, flat, *phase, zeros, begin, end), units)  # type: ignore[misc]
+    tiles = [tasks * -(-n * len(phase.pixels) // ROWS) for phase in phases]
+
+    def run(begin: int, end: int) -> None:  # the same share of each phase: one has more taps than another
+        for phase, count in zip(phases, tiles, strict=True):
+            kernel(a, b, flat, *phase, zeros, count * begin // SHARES, count * end // SHARES)
+
+    taps = sum(count * len(phase.taps) for phase, count in zip(phases, tiles, strict=True))
+    parallel(run, SHARES, FLOP * ROWS * taps * b.shape[2] * b.shape[3] / SHARES)
 
 
 @functools.lru_cache(512)
@@ -128,7 +138,7 @@ def _transposed(w: NDArray[Any]) -> NDArray[Any]:
     tasks, k, c, o = w.shape
     target = np.zeros((tasks, k, o, c + -c % lanes(w.itemsize)), w.dtype)
     kernel = _kernel(_transpose, w.dtype)
-    parallel(lambda begin, end: kernel(w, target, begin, end), tasks * k)
+    parallel(lambda begin, end: kernel(w, target, begin, end), tasks * k, 0.15 * c * o)
     return target
 
 

@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-GRAIN = 1 << 13
-"""Numbers that are worth waking another thread for."""
+COST = 10.0
+"""Nanoseconds of a number."""
 
 
 def erf(x: NDArray[Any]) -> NDArray[Any]:
     numbers = np.ascontiguousarray(x).reshape(-1)
     result = np.empty_like(numbers)
     kernel = _kernel(x.dtype)
-    parallel(lambda begin, end: kernel(numbers[begin:end], result[begin:end]), len(numbers), GRAIN)
+    parallel(lambda begin, end: kernel(numbers[begin:end], result[begin:end]), len(numbers), COST)
     return result.reshape(x.shape)
 
 

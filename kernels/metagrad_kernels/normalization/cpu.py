@@ -67,7 +67,8 @@ def _run(kernel: Callable[..., None], first: Array, *others: Any) -> None:
     a, _, b = first.shape
     wide = width(a, b, first.itemsize)
     run = _compiled(kernel, first.dtype)
-    threads.parallel(lambda begin, end: run(first, *others, wide, begin, end), a * -(-b // wide))
+    cost = 0.5 * first.shape[1] * wide
+    threads.parallel(lambda begin, end: run(first, *others, wide, begin, end), a * -(-b // wide), cost)
 
 
 @functools.cache

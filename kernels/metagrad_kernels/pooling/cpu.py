@@ -7,6 +7,7 @@ the cache: the time is that of going through memory once. A kernel works on the 
 from __future__ import annotations
 
 import functools
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -73,7 +74,8 @@ def _run(
     kernel = _kernel(function, tuple(x.dtype for x in reads), tuple(x.dtype for x in writes))
     (top, _), (left, _) = padding
     run = functools.partial(kernel, *map(np.ascontiguousarray, reads), *writes, *window, *stride, top, left)
-    parallel(run, len(reads[0]))
+    pixels = max(math.prod(x.shape[1:]) for x in (*reads, *writes))
+    parallel(run, len(reads[0]), 0.5 * pixels)
 
 
 @functools.cache

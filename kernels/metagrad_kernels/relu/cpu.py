@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-GRAIN = 1 << 17
-"""Elements that are worth waking another thread for."""
+COST = 0.13
+"""Nanoseconds of an element."""
 
 
 def relu(x: NDArray[Any]) -> NDArray[Any]:
@@ -32,10 +32,7 @@ def _run(function: Callable[..., None], *inputs: NDArray[Any]) -> NDArray[Any]:
     result = np.empty(inputs[0].shape, inputs[0].dtype)
     flat = [x.ravel() for x in (*inputs, result)]
     kernel = _kernel(function, result.dtype)
-    if result.size < 2 * GRAIN:
-        kernel(*flat, 0, result.size)
-    else:
-        parallel(functools.partial(kernel, *flat), result.size, GRAIN)
+    parallel(functools.partial(kernel, *flat), result.size, COST)
     return result
 
 
