@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from _experiment import mean_and_ci95
 from _figures import save_all, smooth
+from omniglot_methods import NONE
 
 from metagrad import meta
 
@@ -101,7 +102,9 @@ def _verdict(plt: Any, axis: Any, label: int, y: float, answer: int) -> None:
 
 
 def _letter(way: int) -> str:
-    """A name for a class of a task: A to Z, then AA."""
+    """A name for a class of a task: A to Z, then AA; a question mark for none."""
+    if way == NONE:
+        return "?"
     return (_letter(way // 26 - 1) if way >= 26 else "") + chr(ord("A") + way % 26)
 
 
