@@ -50,7 +50,7 @@ def _episodes(plt: Any, *, methods: Any, tests: Any, results: Any, args: argpars
     mode, result = next(iter(by_mode.items()))
     step = min(args.test_steps, result.predictions.shape[1] - 1)
     hardest = int(result.accuracies[:, step].argmin())
-    count = 1 if args.ways > 10 else TASKS
+    count = TASKS // 2 if args.ways > 10 else TASKS
     shown = list(dict.fromkeys([*range(min(count, len(result.accuracies)) - 1), hardest]))
     rows = args.shots + GAP + args.queries
     columns = 1 if args.ways > 10 else 2
