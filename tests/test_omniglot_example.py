@@ -153,13 +153,13 @@ def test_resumed_after_a_kill_is_the_unbroken_run_best_checkpoint_included(whole
     ],
 )
 def test_every_norm_trains_and_is_tested_in_the_modes_that_it_allows(options, modes, tmp_path, main):
-    methods = ("--methods", "maml", "finetune", "matching")
+    methods = ("--methods", "maml", "nearest_neighbour_features", "matching")
     assert main(*SMALL, "--iterations", 2, *options, *methods, "--out", tmp_path) == 0
     found = rows(tmp_path)
     assert list(dict.fromkeys(r["mode"] for r in found)) == modes
     assert {r["norm"] for r in found} == {options[1]}
     names = {r["method"] for r in found}
-    assert names == {"fomaml" if "--first-order" in options else "maml", "finetune", "matching"}
+    assert names == {"fomaml" if "--first-order" in options else "maml", "nearest_neighbour_features", "matching"}
 
 
 @pytest.mark.parametrize(
