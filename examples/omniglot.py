@@ -178,7 +178,7 @@ def load(args: argparse.Namespace) -> data.ImageClasses:
     try:
         return data.omniglot(args.data, download=args.download)
     except DataError as error:
-        raise DataError(f"{error}; --download fetches it, --dataset strokes does without") from error
+        raise DataError(f"{error}; --download fetches Omniglot, --dataset strokes does without") from error
 
 
 def rows_of(experiment: Experiment, name: str, results: dict[str, Result]) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from _experiment import mean_and_ci95
 from _figures import save_all, smooth
+from omniglot_methods import NONE
 
 from metagrad import meta
 
@@ -49,7 +50,7 @@ def _episodes(plt: Any, *, methods: Any, tests: Any, results: Any, args: argpars
     mode, result = next(iter(by_mode.items()))
     step = min(args.test_steps, result.predictions.shape[1] - 1)
     hardest = int(result.accuracies[:, step].argmin())
-    count = 1 if args.ways > 10 else TASKS
+    count = TASKS // 2 if args.ways > 10 else TASKS
     shown = list(dict.fromkeys([*range(min(count, len(result.accuracies)) - 1), hardest]))
     rows = args.shots + GAP + args.queries
     columns = 1 if args.ways > 10 else 2
@@ -101,7 +102,9 @@ def _verdict(plt: Any, axis: Any, label: int, y: float, answer: int) -> None:
 
 
 def _letter(way: int) -> str:
-    """A name for a class of a task: A to Z, then AA."""
+    """A name for a class of a task: A to Z, then AA; a question mark for none."""
+    if way == NONE:
+        return "?"
     return (_letter(way // 26 - 1) if way >= 26 else "") + chr(ord("A") + way % 26)
 
 

@@ -23,6 +23,8 @@ LAST_STEP = 10
 """As many steps are taken on a task at test."""
 EVALUATED_IMAGES = 1500
 """Pictures of test tasks that are held at once: bounds the memory."""
+NONE = -1
+"""The answer of a net that steps on a task blew up: it is never right."""
 
 
 def sum_over_shots(logits: Any, labels: Any) -> Any:
@@ -109,7 +111,7 @@ class Result(NamedTuple):
     """What a method makes of tasks."""
 
     predictions: np.ndarray[Any, Any]
-    """(tasks, 1 + steps, images): the class that is chosen for each query picture."""
+    """(tasks, 1 + steps, images): the class that is chosen for each query picture, or NONE."""
     accuracies: np.ndarray[Any, Any]
     """(tasks, 1 + steps): the share of right ones."""
 
@@ -143,7 +145,7 @@ class Method:
         raise NotImplementedError
 
     def predictions(self, params: Any, tasks: Any, mode: str, steps: int) -> np.ndarray[Any, Any]:
-        """The class with the largest logit for each query picture: (tasks, 1 + steps, images)."""
+        """The class with the largest logit for each query picture, NONE where a logit is NaN: as in `Result`."""
         (support, labels), (query, _) = self.cast(tasks)
 
         def answers(images: Any, labels: Any, query: Any) -> Any:
@@ -154,7 +156,8 @@ class Method:
         found = []
         for start in range(0, len(query), chunk):
             part = slice(start, start + chunk)
-            found.append(np.asarray(mg.vmap(answers)(support[part], labels[part], query[part])).argmax(axis=-1))
+            logits = np.asarray(mg.vmap(answers)(support[part], labels[part], query[part]))
+            found.append(np.where(np.isnan(logits).any(axis=-1), NONE, logits.argmax(axis=-1)))
         return np.concatenate(found)
 
     def evaluate(self, params: Any, tasks: Any, mode: str, steps: int) -> Result:

@@ -153,13 +153,13 @@ def test_resumed_after_a_kill_is_the_unbroken_run_best_checkpoint_included(whole
     ],
 )
 def test_every_norm_trains_and_is_tested_in_the_modes_that_it_allows(options, modes, tmp_path, main):
-    methods = ("--methods", "maml", "finetune", "matching")
+    methods = ("--methods", "maml", "nearest_neighbour_features", "matching")
     assert main(*SMALL, "--iterations", 2, *options, *methods, "--out", tmp_path) == 0
     found = rows(tmp_path)
     assert list(dict.fromkeys(r["mode"] for r in found)) == modes
     assert {r["norm"] for r in found} == {options[1]}
     names = {r["method"] for r in found}
-    assert names == {"fomaml" if "--first-order" in options else "maml", "finetune", "matching"}
+    assert names == {"fomaml" if "--first-order" in options else "maml", "nearest_neighbour_features", "matching"}
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_missing_data_say_where_they_were_looked_for_and_what_to_do(tmp_path, ma
     assert main("--out", tmp_path / "out") == 1
     errors = capsys.readouterr().err
     assert errors.count("\n") == 1
-    for words in ("[omniglot] requires", str(tmp_path / "absent"), "--download fetches it", "--dataset strokes"):
+    for words in ("[omniglot] requires", str(tmp_path / "absent"), "--download fetches Omniglot", "--dataset strokes"):
         assert words in errors
 
 
@@ -217,6 +217,14 @@ def test_the_loss_is_the_sum_over_all_examples_divided_by_the_shots(methods):
     labels = np.repeat(np.arange(ways), shots)
     each = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(ways * shots), labels]
     assert float(sum_over_shots(logits, labels)) == pytest.approx(each.sum() / shots, rel=1e-12)
+
+
+def test_a_net_that_blew_up_is_never_right(methods):
+    method = methods("maml")
+    params = optree.tree_map(lambda x: np.full_like(x, np.nan), method.init())
+    result = method.evaluate(params, method.training(np.random.default_rng(0), 2), "transductive", 1)
+    assert (result.predictions == -1).all()
+    assert not result.accuracies.any()
 
 
 @pytest.mark.parametrize("norm", ["transductive", "support", "running", "none"])
