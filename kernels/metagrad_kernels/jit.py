@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import numba
@@ -9,9 +12,17 @@ import numba
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Sums may be vectorised and products fused; NaN and infinity keep their meaning. Numba's cache on disk looks only at
-# the file of the kernel: after a change here, remove the old `.nbi` files.
+# Sums may be vectorised and products fused; NaN and infinity keep their meaning.
 FASTMATH = {"reassoc", "contract", "nsz"}
+
+
+def _digest() -> str:
+    """Of the files beside this one: what kernels are built from."""
+    content = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+    return hashlib.sha256(content).hexdigest()[:12]
+
+
+_DIGEST = _digest()
 
 
 def compiled(function: Callable[..., Any], signature: Any) -> Any:
@@ -19,6 +30,9 @@ def compiled(function: Callable[..., Any], signature: Any) -> Any:
 
     An explicit signature with read-only inputs serves writable arrays too, where Numba would else compile twice.
     """
+    # Numba's cache on disk looks at the kernel's own file only. The digest is part of the name that it keeps it under.
+    function = FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__)
+    function.__qualname__ = f"{function.__name__}_{_DIGEST}"
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": FASTMATH}
     try:
         return numba.njit(signature, cache=True, **options)(function)

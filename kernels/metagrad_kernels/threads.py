@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _current_core = ctypes.CDLL(None).sched_getcpu if sys.platform == "linux" else N
 def _count() -> int:
     for name in ("METAGRAD_NUM_THREADS", "OMP_NUM_THREADS"):
         asked = os.environ.get(name, "")
-        if asked.isdigit() and int(asked) > 0:
+        if asked.isdecimal() and int(asked) > 0:
             return int(asked)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -53,7 +54,11 @@ def parallel(kernel: Callable[[int, int], object], units: int, cost: float) -> N
     ends = [units * k // parts for k in range(parts + 1)]
     pool = _started()
     _make_room()
-    others = [pool.submit(kernel, ends[k], ends[k + 1]) for k in range(1, parts)]
+    try:
+        others = [pool.submit(kernel, ends[k], ends[k + 1]) for k in range(1, parts)]
+    except RuntimeError:  # the interpreter is shutting down and starts nothing more
+        kernel(0, units)
+        return
     try:
         kernel(0, ends[1])
     finally:
@@ -84,7 +89,8 @@ def _make_room() -> None:
     others = os.sched_getaffinity(0) - {here} if here != _avoided else set()
     if others:
         for worker in _workers:
-            os.sched_setaffinity(worker, others)
+            with suppress(ProcessLookupError):  # it has ended, because the interpreter does
+                os.sched_setaffinity(worker, others)
         _avoided = here if len(_workers) == threads - 1 else -1  # some may not have started yet
 
 

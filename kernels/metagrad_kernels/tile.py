@@ -80,7 +80,7 @@ class _Tile:
         b = [self.load(self.address(b_row, _INT(j * VECTOR_BYTES)), self.vector) for j in range(self.vectors)]
         nothing = ir.Constant(self.vector, ir.Undefined)
         everywhere = ir.Constant(ir.VectorType(ir.IntType(32), self.vector.count), [0] * self.vector.count)
-        name = f"llvm.fma.v{self.vector.count}f{8 * self.itemsize}"
+        name = f"llvm.fmuladd.v{self.vector.count}f{8 * self.itemsize}"
         fma = cgutils.get_or_insert_function(builder.module, ir.FunctionType(self.vector, [self.vector] * 3), name)
         for address, sums in zip(a, self.sums, strict=True):
             one = builder.insert_element(nothing, self.load(address, self.element), ir.IntType(32)(0))

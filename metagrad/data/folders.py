@@ -82,7 +82,9 @@ def cifar_fs(root: StrPath, splits: StrPath, *, size: int = 32, progress: bool =
     if not isinstance(listed, dict) or not all(listed.get(p) and isinstance(listed[p], list) for p in LISTS):
         need = f"a list of class names under each of {', '.join(LISTS)}"
         raise DataError(requires("cifar_fs", need, f"{path}, which lacks one"))
-    above = [name for name in ("train", "test", "data") if (folder / name).is_dir()] or ["."]
+    # A class of CIFAR-100 is called train: folders of that name count only where the classes do not lie beside them.
+    direct = all((folder / name).is_dir() for part in LISTS for name in listed[part])
+    above = ["."] if direct else [name for name in ("train", "test", "data") if (folder / name).is_dir()] or ["."]
     parts = []
     for part in LISTS:
         files = {

@@ -49,8 +49,8 @@ class Episodes:
     generators give equal episodes. With `rotate`, each class of each task is turned by a random multiple of 90 degrees,
     in support and query alike.
 
-    Raises OptionError for more ways than classes, or classes with too few drawings for an episode; ShapeError for
-    `rotate` with pictures that are not square.
+    Raises OptionError for more ways than classes, classes with too few drawings for an episode, and `rotate` with
+    classes of `with_rotations`; ShapeError for `rotate` with pictures that are not square.
 
     >>> import numpy as np
     >>> from metagrad import data
@@ -70,6 +70,9 @@ class Episodes:
             need = f"classes of at least {shots + queries} drawings, for {shots} shots and {queries} queries,"
             got = f"{classes.names[short[0]]} with {classes.counts[short[0]]}"
             raise OptionError(requires("Episodes", need, got))
+        if rotate and np.any(classes.turns != 0):
+            need = "rotate=False for classes that are turned themselves: two turns may be one class, or one drawing,"
+            raise OptionError(requires("Episodes", need, "rotate=True"))
         if rotate:
             require_square("Episodes", classes.shape)
         self.classes = classes

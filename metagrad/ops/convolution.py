@@ -263,6 +263,8 @@ def conv2d_transpose(
             for n, s, d, k, p in zip(x.shape[-3:-1], stride, dilation, (kh, kw), pads, strict=True)
         )
         size = (high, wide)
+    if min(size) < 1:
+        raise ShapeError(requires(name, f"images that make some of a positive size with padding {padding}", f"{size}"))
     geometry = _geometry(name, size, (kh, kw), stride, padding, dilation)
     made = windows.output_size(size, (kh, kw), *geometry)
     if made != tuple(x.shape[-3:-1]):

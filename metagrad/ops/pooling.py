@@ -168,7 +168,7 @@ def _geometry(name: str, x: Any, window: Any, stride: Any, padding: Any) -> tupl
     if any(max(ends) >= k for ends, k in zip(pairs, window, strict=True)):
         need = f"padding smaller than the window {window}, or a window has nothing of the image,"
         raise OptionError(requires(name, need, f"{pairs}"))
-    if 0 in output_size(size, window, stride, pairs):
+    if min(size) < 1 or 0 in output_size(size, window, stride, pairs):
         raise ShapeError(requires(name, f"images that hold a window {window}", f"size {size} with padding {pairs}"))
     return window, stride, pairs
 

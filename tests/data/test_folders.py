@@ -196,6 +196,19 @@ def test_cifar_fs_takes_the_listed_classes_and_all_their_pictures(tmp_path, cifa
     assert data.cifar_fs(tmp_path / "root", cifar, progress=False).test.shape == (32, 32, 3)
 
 
+def test_a_class_called_train_is_no_folder_of_classes(tmp_path):
+    """CIFAR-100 has one."""
+    lists = {"train": ["train"], "val": ["bee"], "test": ["cup"]}
+    path = tmp_path / "lists.json"
+    path.write_text(json.dumps(lists))
+    for name in ("train", "bee", "cup"):
+        put(tmp_path / "root" / name / "0.png", name, 0)
+    for classes, names in zip(
+        data.cifar_fs(tmp_path / "root", path, size=8, progress=False), lists.values(), strict=True
+    ):
+        has(classes, dict.fromkeys(names, 1))
+
+
 @pytest.mark.parametrize(
     ("lists", "words"),
     [

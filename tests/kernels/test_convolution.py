@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from numba import types
 
-from metagrad_kernels import threads
+from metagrad_kernels import jit, threads
 from metagrad_kernels.convolution import OPERATION, Geometry, convolution, input_gradient, weight_gradient
 
 IMPLEMENTATIONS = ["reference", "cpu"]
@@ -205,3 +206,39 @@ def test_what_the_contract_does_not_allow_is_refused(call, error, message):
 
 def test_the_fast_implementation_is_the_first_choice():
     assert OPERATION.choose(np.zeros(1)).__name__ == "metagrad_kernels.convolution.cpu"
+
+
+def test_code_kept_on_disk_is_that_of_these_files(tmp_path, monkeypatch):
+    """Numba looks at the kernel's file only: one built with another register tile would run on, and write beyond it."""
+    monkeypatch.setattr(jit, "__file__", str(tmp_path / "jit.py"))
+    (tmp_path / "tile.py").write_text("ROWS = 6")
+    before = jit._digest()
+    (tmp_path / "tile.py").write_text("ROWS = 4")
+    assert jit._digest() != before
+    monkeypatch.undo()
+
+    def kernel(x):
+        x[0] = 1
+
+    compiled = jit.compiled(kernel, types.void(jit.mutable(np.dtype(np.float32), 1)))
+    assert compiled.py_func.__qualname__.endswith(jit._digest())
+
+
+def test_work_at_the_interpreter_s_exit_is_done_by_the_caller():
+    code = """if True:
+        import atexit
+        import numpy as np
+        from metagrad_kernels import threads
+        done = []
+        def work(begin, end): done.append((begin, end))
+        threads.threads = 2
+        threads.parallel(work, 10, 1e9)
+        def last():
+            done.clear()
+            threads.parallel(work, 10, 1e9)
+            print(sum(end - begin for begin, end in done))
+        atexit.register(last)
+    """
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "10"

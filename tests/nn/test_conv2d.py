@@ -141,6 +141,13 @@ def test_what_does_not_fit_is_refused_in_one_sentence(call, error, sentence):
     assert str(caught.value) == sentence
 
 
+def test_no_image_has_a_negative_size():
+    with pytest.raises(ShapeError, match=r"\[conv2d_transpose\] requires images that make some of a positive size"):
+        nn.conv2d_transpose(np.ones((2, 5, 5, 4)), np.ones((3, 3, 3, 4)), padding=((9, 9), (9, 9)))
+    with pytest.raises(ShapeError, match=r"\[max_pool2d\] requires images that hold a window"):
+        nn.max_pool2d(np.zeros((1, 0, 4, 1)), 2, stride=1, padding=((1, 1), (0, 0)))
+
+
 def test_an_even_window_with_same_has_its_extra_place_after():
     x = np.zeros((3, 3, 1))
     x[0, 0, 0] = 1
