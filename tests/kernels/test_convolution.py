@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import math
-import os
-import subprocess
-import sys
 import threading
 
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from numba import types
 
-from metagrad_kernels import jit, threads
 from metagrad_kernels.convolution import OPERATION, Geometry, convolution, input_gradient, weight_gradient
 
 IMPLEMENTATIONS = ["reference", "cpu"]
@@ -121,12 +116,10 @@ def example(dtype=np.float32, tasks=3, n=5, size=9, channels=16, features=40):
     return x, w, g, geometry
 
 
-def test_the_number_of_threads_does_not_change_a_bit(monkeypatch):
+def test_the_number_of_threads_does_not_change_a_bit(use_threads):
     results = []
     for count in (1, 2, 3, 7):
-        monkeypatch.setattr(threads, "threads", count)
-        monkeypatch.setattr(threads, "_pool", None)
-        monkeypatch.setattr(threads, "WORTH", 1)
+        use_threads(count)
         results.append(all_three(*example(), "cpu"))
     for other in results[1:]:
         for a, b in zip(results[0], other, strict=True):
@@ -149,30 +142,6 @@ def test_python_threads_may_call_at_once():
     for worker in workers:
         worker.join()
     assert not wrong
-
-
-def test_a_failure_in_another_thread_is_raised_here(monkeypatch):
-    monkeypatch.setattr(threads, "threads", 2)
-    monkeypatch.setattr(threads, "_pool", None)
-    monkeypatch.setattr(threads, "WORTH", 1)
-
-    def kernel(begin, end):
-        if begin:
-            raise MemoryError("second half")
-
-    with pytest.raises(MemoryError, match="second half"):
-        threads.parallel(kernel, 10, 1e9)
-
-
-def test_the_environment_says_how_many_threads():
-    code = "from metagrad_kernels import threads; print(threads.threads)"
-    for settings_, expected in (
-        ({"METAGRAD_NUM_THREADS": "3", "OMP_NUM_THREADS": "5"}, "3"),
-        ({"METAGRAD_NUM_THREADS": "", "OMP_NUM_THREADS": "5"}, "5"),
-    ):
-        environment = {**os.environ, **settings_, "PYTHONPATH": os.pathsep.join(sys.path)}
-        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-        assert done.stdout.strip() == expected
 
 
 @each_implementation
@@ -206,39 +175,3 @@ def test_what_the_contract_does_not_allow_is_refused(call, error, message):
 
 def test_the_fast_implementation_is_the_first_choice():
     assert OPERATION.choose(np.zeros(1)).__name__ == "metagrad_kernels.convolution.cpu"
-
-
-def test_code_kept_on_disk_is_that_of_these_files(tmp_path, monkeypatch):
-    """Numba looks at the kernel's file only: one built with another register tile would run on, and write beyond it."""
-    monkeypatch.setattr(jit, "__file__", str(tmp_path / "jit.py"))
-    (tmp_path / "tile.py").write_text("ROWS = 6")
-    before = jit._digest()
-    (tmp_path / "tile.py").write_text("ROWS = 4")
-    assert jit._digest() != before
-    monkeypatch.undo()
-
-    def kernel(x):
-        x[0] = 1
-
-    compiled = jit.compiled(kernel, types.void(jit.mutable(np.dtype(np.float32), 1)))
-    assert compiled.py_func.__qualname__.endswith(jit._digest())
-
-
-def test_work_at_the_interpreter_s_exit_is_done_by_the_caller():
-    code = """if True:
-        import atexit
-        import numpy as np
-        from metagrad_kernels import threads
-        done = []
-        def work(begin, end): done.append((begin, end))
-        threads.threads = 2
-        threads.parallel(work, 10, 1e9)
-        def last():
-            done.clear()
-            threads.parallel(work, 10, 1e9)
-            print(sum(end - begin for begin, end in done))
-        atexit.register(last)
-    """
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "10"

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metagrad_kernels import threads
 from metagrad_kernels.normalization import OPERATION, pullback, pullback_gradients, standardize
 
 IMPLEMENTATIONS = ["reference", "cpu"]
@@ -92,14 +91,12 @@ def test_the_implementations_agree(problem):
 
 
 @pytest.mark.parametrize("shape", [(1, 300, 70), (7, 100, 64), (9, 64, 1)])
-def test_the_number_of_threads_does_not_change_a_bit(monkeypatch, shape):
+def test_the_number_of_threads_does_not_change_a_bit(use_threads, shape):
     rng = np.random.default_rng(0)
     problem = [rng.standard_normal(shape, dtype=np.float32) for _ in range(3)]
     results = []
     for count in (1, 2, 3, 7):
-        monkeypatch.setattr(threads, "threads", count)
-        monkeypatch.setattr(threads, "_pool", None)
-        monkeypatch.setattr(threads, "WORTH", 1)
+        use_threads(count)
         results.append(everything(*problem, "cpu"))
     for other in results[1:]:
         for a, b in zip(results[0], other, strict=True):

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metagrad_kernels import threads
 from metagrad_kernels.reduction import sum_rows
 
 each_implementation = pytest.mark.parametrize("implementation", ["reference", "cpu"])
@@ -47,13 +46,11 @@ def test_a_long_sum_of_float32_does_not_stall(implementation):
 
 
 @pytest.mark.parametrize("shape", [(1, 300, 70), (7, 100, 64)])
-def test_the_number_of_threads_does_not_change_a_bit(monkeypatch, shape):
+def test_the_number_of_threads_does_not_change_a_bit(use_threads, shape):
     x = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
     results = []
     for count in (1, 2, 3, 7):
-        monkeypatch.setattr(threads, "threads", count)
-        monkeypatch.setattr(threads, "_pool", None)
-        monkeypatch.setattr(threads, "WORTH", 1)
+        use_threads(count)
         results.append(sum_rows(x, implementation="cpu"))
     for other in results[1:]:
         np.testing.assert_array_equal(results[0], other)

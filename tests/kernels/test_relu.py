@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metagrad_kernels import threads
 from metagrad_kernels.relu import masked, relu
 
 each_implementation = pytest.mark.parametrize("implementation", ["reference", "cpu"])
@@ -46,10 +45,8 @@ def test_strides_do_not_matter(implementation):
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
-def test_large_arrays_are_shared_among_threads(monkeypatch, count):
-    monkeypatch.setattr(threads, "threads", count)
-    monkeypatch.setattr(threads, "_pool", None)
-    monkeypatch.setattr(threads, "WORTH", 1)
+def test_large_arrays_are_shared_among_threads(use_threads, count):
+    use_threads(count)
     y, g = np.random.default_rng(0).standard_normal((2, 3_000_007))
     np.testing.assert_array_equal(relu(y, implementation="cpu"), relu(y, implementation="reference"))
     np.testing.assert_array_equal(masked(y, g, implementation="cpu"), masked(y, g, implementation="reference"))

@@ -186,15 +186,15 @@ def test_bits_do_not_depend_on_where_the_arrays_lie_in_memory(dtype, soft, class
         for function in ((cpu._soft_losses, cpu._soft_gradient) if soft else (cpu._losses, cpu._gradient))
     ]
     memory, g, values = np.zeros(1000, dtype), np.array([0.7], dtype), rng.standard_normal(classes)
-    losses, gradients = set(), set()
+    losses, gradients, failed = set(), set(), np.zeros(1, np.bool_)
     for distance in range(classes, classes + 70):
         for start, end in ((400, 400 + distance), (400, 400 - distance)):
             logits = memory[start : start + classes].reshape(1, classes)
             logits[:] = values
             loss, gradient = memory[end : end + 1], memory[end : end + classes].reshape(1, classes)
-            losses_kernel(logits, labels, loss)
+            losses_kernel(logits, labels, loss, failed, units=1, cost=0)
             losses.add(loss.tobytes())
-            gradient_kernel(logits, labels, g, gradient)
+            gradient_kernel(logits, labels, g, gradient, failed, units=1, cost=0)
             gradients.add(gradient.tobytes())
     assert len(losses) == len(gradients) == 1
 
@@ -333,7 +333,7 @@ def test_a_place_where_nothing_can_be_written_still_compiles(tmp_path):
         "import numpy as np, metagrad_kernels as k\n"
         "print(k.softmax_cross_entropy(np.zeros((1, 2)), np.array([0]), implementation='cpu'))\n"
         "from metagrad_kernels.softmax_cross_entropy import cpu\n"
-        "print(type(cpu._kernel(cpu._losses, np.dtype(float))._cache).__name__)"
+        "print(type(cpu._kernel(cpu._losses, np.dtype(float))._entry._cache).__name__)"
     )
     result = run_isolated(code, tmp_path, HOME=str(tmp_path / "home"), XDG_CACHE_HOME=str(tmp_path / "home"))
     assert (result.stdout, result.returncode) == ("[0.69314718]\nNullCache\n", 0), result.stderr

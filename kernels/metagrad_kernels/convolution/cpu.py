@@ -12,26 +12,23 @@ import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numba import types
 
-from ..jit import compiled, const, mutable
-from ..threads import parallel
+from ..jit import const, mutable
+from ..threads import Kernel
 from ..tile import ROWS, VECTOR_BYTES, gathered, lanes, outer, turned, vectors_for
-from .geometry import Phase, backward_phases, sources, window_rows
+from .geometry import backward, forward, sources, window_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from .geometry import Geometry, Pair
+    from .geometry import Gathering, Geometry, Pair
 
 FEW = 8
 """Images with fewer channels are read by rows of the window: a tap alone would bring too little work."""
 CHUNK = 1024
 """Pixels whose products are summed before the next are read: their cotangents stay in the cache."""
-SHARES = 256
-"""Into how many parts the work on all phases is divided before threads take some of them."""
 FLOP = 0.02
 """Nanoseconds of a multiplication and an addition, to tell what is worth another thread."""
 _INT64 = np.dtype(np.int64)
@@ -43,7 +40,7 @@ def convolution(x: NDArray[Any], w: NDArray[Any], geometry: Geometry) -> NDArray
     read = _reading(x, geometry, (kh, kw))
     taps = read.table.shape[1]
     b = _whole_vectors(w.reshape(tasks, taps, read.depth, o))
-    _gather(read.pixels, b, y, (Phase(_count(len(read.table)), _count(taps), read.table),))
+    _gather(read.pixels, b, y, forward(read.table))
     return y
 
 
@@ -51,7 +48,7 @@ def input_gradient(g: NDArray[Any], w: NDArray[Any], geometry: Geometry, size: P
     tasks, kh, kw, c, o = w.shape
     x = np.empty((tasks, g.shape[1], *size, c), g.dtype)
     b = _transposed(np.ascontiguousarray(w).reshape(tasks, kh * kw, c, o))
-    _gather(_flat(np.ascontiguousarray(g)), b, x, backward_phases(geometry, size, (kh, kw)))
+    _gather(_flat(np.ascontiguousarray(g)), b, x, backward(geometry, size, (kh, kw)))
     return x
 
 
@@ -61,13 +58,15 @@ def weight_gradient(x: NDArray[Any], g: NDArray[Any], geometry: Geometry, window
     read = _reading(x, geometry, window)
     b = _whole_vectors(g.reshape(tasks, n, g.shape[2] * g.shape[3], o))
     rows = max(read.depth, ROWS)  # a tile reads so many elements, and those beyond the depth are left out at the end
-    w = np.zeros((tasks, read.table.shape[1], rows, b.shape[-1]), x.dtype)
+    w = np.empty((tasks, read.table.shape[1], rows, b.shape[-1]), x.dtype)
     kernel = _kernel(_outer_tiles, x.dtype)
     zeros = np.zeros(rows, x.dtype)
     if x.size and b.size:
         units = tasks * w.shape[1] * -(-rows // ROWS)
         cost = FLOP * ROWS * n * len(read.table) * b.shape[-1]
-        parallel(lambda begin, end: kernel(read.pixels, b, w, read.table, zeros, begin, end), units, cost)
+        kernel(read.pixels, b, w, read.table, zeros, units=units, cost=cost)
+    else:
+        w[:] = 0
     return np.ascontiguousarray(w[:, :, : read.depth, :o]).reshape(tasks, *window, c, o)
 
 
@@ -104,27 +103,17 @@ def _flat(x: NDArray[Any]) -> NDArray[Any]:
     return x.reshape(tasks, n, h * wide, c)
 
 
-def _gather(a: NDArray[Any], b: NDArray[Any], out: NDArray[Any], phases: tuple[Phase, ...]) -> None:
-    """Fill `out`, all of whose pixels the phases name."""
-    tasks, n = a.shape[:2]
-    flat = _flat(out)
-    kernel = _kernel(_gather_tiles, a.dtype)
-    zeros = np.zeros(b.shape[2], a.dtype)
+def _gather(a: NDArray[Any], b: NDArray[Any], out: NDArray[Any], gathering: Gathering) -> None:
+    """Fill `out`, all of whose pixels the gathering names."""
     if not out.size:
         return
-    tiles = [tasks * -(-n * len(phase.pixels) // ROWS) for phase in phases]
-
-    def run(begin: int, end: int) -> None:  # the same share of each phase: one has more taps than another
-        for phase, count in zip(phases, tiles, strict=True):
-            kernel(a, b, flat, *phase, zeros, count * begin // SHARES, count * end // SHARES)
-
-    taps = sum(count * len(phase.taps) for phase, count in zip(phases, tiles, strict=True))
-    parallel(run, SHARES, FLOP * ROWS * taps * b.shape[2] * b.shape[3] / SHARES)
-
-
-@functools.lru_cache(512)
-def _count(n: int) -> NDArray[Any]:
-    return np.arange(n)
+    tasks, n = a.shape[:2]
+    counts, taps = gathering.phases.T
+    tiles = -(-n * counts // ROWS)
+    units = int(tiles.sum())
+    cost = FLOP * ROWS * b.shape[2] * b.shape[3] * float(tiles @ taps) / units
+    zeros = np.zeros(b.shape[2], a.dtype)
+    _kernel(_gather_tiles, a.dtype)(a, b, _flat(out), *gathering, zeros, units=tasks * units, cost=cost)
 
 
 def _whole_vectors(x: NDArray[Any]) -> NDArray[Any]:
@@ -134,22 +123,22 @@ def _whole_vectors(x: NDArray[Any]) -> NDArray[Any]:
 
 
 def _transposed(w: NDArray[Any]) -> NDArray[Any]:
-    """The matrices (c, o) of (tasks, k, c, o) as (o, c in whole vectors)."""
+    """The matrices (c, o) of (tasks, k, c, o) as (o, c), with c filled up to whole vectors by whatever it is."""
     tasks, k, c, o = w.shape
-    target = np.zeros((tasks, k, o, c + -c % lanes(w.itemsize)), w.dtype)
-    kernel = _kernel(_transpose, w.dtype)
-    parallel(lambda begin, end: kernel(w, target, begin, end), tasks * k, 0.15 * c * o)
+    target = np.empty((tasks, k, o, c + -c % lanes(w.itemsize)), w.dtype)
+    _kernel(_transpose, w.dtype)(w, target, units=tasks * k, cost=0.15 * c * o)
     return target
 
 
 @functools.cache
-def _kernel(function: Callable[..., None], dtype: np.dtype[Any]) -> Any:
-    array = const(dtype, 4)
-    if function is _transpose:
-        return compiled(function, types.void(array, mutable(dtype, 4), types.intp, types.intp))
-    tables = [const(_INT64, 2)] if function is _outer_tiles else [const(_INT64, 1), const(_INT64, 1), const(_INT64, 2)]
-    units = (types.intp, types.intp)
-    return compiled(function, types.void(array, array, mutable(dtype, 4), *tables, const(dtype, 1), *units))
+def _kernel(function: Callable[..., None], dtype: np.dtype[Any]) -> Kernel:
+    read, written, table, row = const(dtype, 4), mutable(dtype, 4), const(_INT64, 2), const(_INT64, 1)
+    arguments = {
+        _transpose: (read, written),
+        _gather_tiles: (read, read, written, table, row, row, row, const(dtype, 1)),
+        _outer_tiles: (read, read, written, table, const(dtype, 1)),
+    }[function]
+    return Kernel(function, *arguments)
 
 
 # From here on the code is compiled. Addresses are integers; a row of zeros stands where the image ends.
@@ -175,9 +164,9 @@ def _transpose(w: Any, target: Any, begin: int, end: int) -> None:
 
 
 def _gather_tiles(
-    a: Any, b: Any, out: Any, pixels: Any, taps: Any, table: Any, zeros: Any, begin: int, end: int
+    a: Any, b: Any, out: Any, phases: Any, pixels: Any, taps: Any, sources: Any, zeros: Any, begin: int, end: int
 ) -> None:
-    """Tiles [begin, end) of out[t, n, pixels[q]] = sum over l of a[t, n, table[q, l]] @ b[t, taps[l]].
+    """Tiles [begin, end) of out[t, n, pixels[q]] = sum over l of a[t, n, sources[q, l]] @ b[t, taps[l]], by phases.
 
     a (tasks, n, sources, step), read for `depth` elements on; b (tasks, k, depth, columns in whole vectors);
     out (tasks, n, results, columns).
@@ -187,49 +176,60 @@ def _gather_tiles(
     size = a.itemsize
     width, columns = b.shape[3], out.shape[3]
     a_step, b_step, out_step = a.shape[3] * size, width * size, columns * size
-    per_task = -(-n * len(pixels) // ROWS)
-    rows = np.empty((len(taps), ROWS), np.int64)
+    rows = np.empty((b.shape[1], ROWS), np.int64)
     results = np.empty(ROWS, np.int64)
-    b_rows = np.empty(len(taps), np.int64)
+    b_rows = np.empty(b.shape[1], np.int64)
     out_rows = np.empty(ROWS, np.int64)
     spill = np.empty((ROWS, 4 * VECTOR_BYTES // size), a.dtype)
+    per_task = 0
+    for phase in range(len(phases)):
+        per_task += -(-n * phases[phase, 0] // ROWS)
     for unit in range(begin, end):
-        t = unit // per_task
-        image, q = divmod((unit - t * per_task) * ROWS, len(pixels))
+        t, tile = divmod(unit, per_task)
+        first_pixel = first_tap = first_source = phase = 0
+        while True:
+            count, steps = phases[phase]
+            tiles = -(-n * count // ROWS)
+            if tile < tiles:
+                break
+            tile -= tiles
+            first_pixel, first_tap, first_source = first_pixel + count, first_tap + steps, first_source + count * steps
+            phase += 1
+        image, q = divmod(tile * ROWS, count)
         for m in range(ROWS):
             if image < n:
                 base = a.ctypes.data + (t * n + image) * a.shape[2] * a_step
-                for k in range(len(taps)):
-                    source = table[q, k]
+                for k in range(steps):
+                    source = sources[first_source + q * steps + k]
                     rows[k, m] = zeros.ctypes.data if source < 0 else base + source * a_step
-                results[m] = out.ctypes.data + ((t * n + image) * out.shape[2] + pixels[q]) * out_step
+                results[m] = out.ctypes.data + ((t * n + image) * out.shape[2] + pixels[first_pixel + q]) * out_step
             else:
                 rows[:, m] = zeros.ctypes.data
                 results[m] = 0
             q += 1
-            if q == len(pixels):
+            if q == count:
                 image, q = image + 1, 0
         j = 0
         while j < width:
             vectors = vectors_for(width - j, VECTOR_BYTES // size)
             here = vectors * VECTOR_BYTES // size
-            for k in range(len(taps)):
-                b_rows[k] = b.ctypes.data + ((t * b.shape[1] + taps[k]) * depth * width + j) * size
+            for k in range(steps):
+                b_rows[k] = b.ctypes.data + ((t * b.shape[1] + taps[first_tap + k]) * depth * width + j) * size
             whole = j + here <= columns
             for m in range(ROWS):
                 direct = whole and results[m] != 0
                 out_rows[m] = results[m] + j * size if direct else spill.ctypes.data + m * spill.shape[1] * size
-            gathered(vectors, a, rows.ctypes.data, b_rows.ctypes.data, len(taps), depth, b_step, out_rows.ctypes.data)
+            gathered(vectors, a, rows.ctypes.data, b_rows.ctypes.data, steps, depth, b_step, out_rows.ctypes.data)
             if not whole:
                 for m in range(ROWS):
-                    image, q = divmod((unit - t * per_task) * ROWS + m, len(pixels))
+                    image, q = divmod(tile * ROWS + m, count)
                     if image < n:
-                        out[t, image, pixels[q], j:] = spill[m, : columns - j]
+                        out[t, image, pixels[first_pixel + q], j:] = spill[m, : columns - j]
             j += here
 
 
 def _outer_tiles(x: Any, g: Any, w: Any, table: Any, zeros: Any, begin: int, end: int) -> None:
-    """Tiles [begin, end) of w[t, k] += sum over n, q of x[t, n, table[q, k]] g[t, n, q] (an outer product).
+    """Tiles [begin, end) of w[t, k] = sum over n, q of x[t, n, table[q, k]] g[t, n, q] (an outer product).
 
     x (tasks, n, sources, step), read for c elements on; g (tasks, n, results, columns in whole vectors);
     w (tasks, taps, c, columns). The last tile of a tap is shifted back to end at c; the rows that it shares with the
@@ -273,6 +273,8 @@ def _outer_tiles(x: Any, g: Any, w: Any, table: Any, zeros: Any, begin: int, end
                         row = w.ctypes.data + (((t * w.shape[1] + tap) * c + first + m) * width + j) * size
                         shared = first + m < part * ROWS
                         out_rows[m] = spill.ctypes.data + m * spill.shape[1] * size if shared else row
+                        if start == 0 and not shared:
+                            w[t, tap, first + m, j : j + vectors * VECTOR_BYTES // size] = 0
                     b = g.ctypes.data + ((t * n * results + start) * width + j) * size
                     outer(vectors, x, addresses.ctypes.data, first * size, b, count, g_step, out_rows.ctypes.data)
                     j += vectors * VECTOR_BYTES // size

@@ -40,15 +40,18 @@ class Geometry(NamedTuple):
         return high, wide
 
 
-class Phase(NamedTuple):
-    """Pixels of a result that are reached through the same taps.
+class Gathering(NamedTuple):
+    """Which pixels of the operand each pixel of a result is made of. Pixels reached by the same taps are a phase.
 
     Attributes:
-        pixels: their indices in the result, (q).
-        taps: the taps that reach them, (l).
-        sources: the pixel of the operand that each tap brings to each pixel, (q, l); -1 for none.
+        phases: the numbers of pixels q and taps l of each phase, (phases, 2).
+        pixels: their indices in the result, (q), phase after phase.
+        taps: the taps that reach them, (l), phase after phase.
+        sources: the pixel of the operand that each tap brings to each pixel, (q, l), flat, phase after phase; -1 for
+            none.
     """
 
+    phases: NDArray[Any]
     pixels: NDArray[Any]
     taps: NDArray[Any]
     sources: NDArray[Any]
@@ -77,8 +80,19 @@ def window_rows(geometry: Geometry, size: Pair, window: Pair) -> NDArray[Any]:
     return _table((rows[:, None] * (left + size[1] + right) + columns[:, None]).reshape(high * wide, window[0]))
 
 
+def forward(table: NDArray[Any]) -> Gathering:
+    """Of a table like those above: a single phase."""
+    q, taps = table.shape
+    return _forward(q, taps)._replace(sources=table.reshape(-1))
+
+
 @functools.lru_cache(512)
-def backward_phases(geometry: Geometry, size: Pair, window: Pair) -> tuple[Phase, ...]:
+def _forward(q: int, taps: int) -> Gathering:
+    return Gathering(_table(np.array([[q, taps]])), _table(np.arange(q)), _table(np.arange(taps)), _table(np.empty(0)))
+
+
+@functools.lru_cache(512)
+def backward(geometry: Geometry, size: Pair, window: Pair) -> Gathering:
     """How the gradient of the image gathers from that of the result: with a stride, a pixel meets only some taps."""
     table = sources(geometry, size, window)
     inverse = np.full((size[0] * size[1], table.shape[1]), -1)
@@ -87,13 +101,13 @@ def backward_phases(geometry: Geometry, size: Pair, window: Pair) -> tuple[Phase
     (vertical, horizontal), ((top, _), (left, _)) = geometry.stride, geometry.padding
     row, column = np.divmod(np.arange(len(inverse)), size[1])
     kind = (row + top) % vertical * horizontal + (column + left) % horizontal
-    phases = []
-    for k in range(vertical * horizontal):
+    found = []
+    for k in np.unique(kind):
         pixels = np.nonzero(kind == k)[0]
         taps = np.nonzero((inverse[pixels] >= 0).any(axis=0))[0]
-        if len(pixels):
-            phases.append(Phase(_table(pixels), _table(taps), _table(inverse[np.ix_(pixels, taps)])))
-    return tuple(phases)
+        found.append(((len(pixels), len(taps)), pixels, taps, inverse[np.ix_(pixels, taps)].reshape(-1)))
+    phases, *others = zip(*found, strict=True)
+    return Gathering(_table(np.array(phases)), *(_table(np.concatenate(parts)) for parts in others))
 
 
 def _table(indices: NDArray[Any]) -> NDArray[Any]:

@@ -7,10 +7,9 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import types
 
-from ..jit import compiled, const, mutable
-from ..threads import parallel
+from ..jit import const, mutable
+from ..threads import Kernel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,19 +22,18 @@ COST = 10.0
 def erf(x: NDArray[Any]) -> NDArray[Any]:
     numbers = np.ascontiguousarray(x).reshape(-1)
     result = np.empty_like(numbers)
-    kernel = _kernel(x.dtype)
-    parallel(lambda begin, end: kernel(numbers[begin:end], result[begin:end]), len(numbers), COST)
+    _kernel(x.dtype)(numbers, result, units=len(numbers), cost=COST)
     return result.reshape(x.shape)
 
 
 @functools.cache
-def _kernel(dtype: np.dtype[Any]) -> Any:
-    return compiled(_erf, types.void(const(dtype, 1), mutable(dtype, 1)))
+def _kernel(dtype: np.dtype[Any]) -> Kernel:
+    return Kernel(_erf, const(dtype, 1), mutable(dtype, 1))
 
 
 # From here on the code is compiled.
 
 
-def _erf(x: Any, result: Any) -> None:
-    for i in range(x.size):
+def _erf(x: Any, result: Any, begin: int, end: int) -> None:
+    for i in range(begin, end):
         result[i] = math.erf(x[i])

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numba import from_dtype, types
 
-from .. import threads
 from ..columns import BLOCK, columns, flush, width
-from ..jit import compiled, const, mutable
+from ..jit import const, mutable
+from ..threads import Kernel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,24 +62,23 @@ def pullback_gradients(y: Array, s: Array, g: Array, c: Array) -> tuple[Array, A
     return of_y, of_s, of_g
 
 
-def _run(kernel: Callable[..., None], first: Array, *others: Any) -> None:
+def _run(function: Callable[..., None], first: Array, *others: Any) -> None:
     """Run it on all units: one a and all its columns, or some where there are fewer a than threads."""
     a, _, b = first.shape
     wide = width(a, b, first.itemsize)
-    run = _compiled(kernel, first.dtype)
-    cost = 0.5 * first.shape[1] * wide
-    threads.parallel(lambda begin, end: run(first, *others, wide, begin, end), a * -(-b // wide), cost)
+    units, cost = a * -(-b // wide), 0.5 * first.shape[1] * wide
+    _kernel(function, first.dtype)(first, *others, wide, units=units, cost=cost)
 
 
 @functools.cache
-def _compiled(function: Callable[..., None], dtype: np.dtype[Any]) -> Any:
+def _kernel(function: Callable[..., None], dtype: np.dtype[Any]) -> Kernel:
     given, scale, made = const(dtype, 3), const(dtype, 2), mutable(dtype, 3)
     arguments = {
         _standardize: (given, from_dtype(dtype), made, mutable(dtype, 2)),
         _pullback: (given, scale, given, made),
         _pullback_gradients: (given, scale, given, given, made, mutable(dtype, 2), made),
     }[function]
-    return compiled(function, types.void(*arguments, types.intp, types.intp, types.intp))
+    return Kernel(function, *arguments, types.intp)
 
 
 # From here on the code is compiled.

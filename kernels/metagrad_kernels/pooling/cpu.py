@@ -14,8 +14,8 @@ import numpy as np
 from numba import types
 from numba.extending import register_jitable
 
-from ..jit import compiled, const, mutable
-from ..threads import parallel
+from ..jit import const, mutable
+from ..threads import Kernel
 from . import index_type
 
 if TYPE_CHECKING:
@@ -73,15 +73,17 @@ def _run(
 ) -> None:
     kernel = _kernel(function, tuple(x.dtype for x in reads), tuple(x.dtype for x in writes))
     (top, _), (left, _) = padding
-    run = functools.partial(kernel, *map(np.ascontiguousarray, reads), *writes, *window, *stride, top, left)
-    pixels = max(math.prod(x.shape[1:]) for x in (*reads, *writes))
-    parallel(run, len(reads[0]), 0.5 * pixels)
+    arrays = *map(np.ascontiguousarray, reads), *writes
+    pixels = max(math.prod(x.shape[1:]) for x in arrays)
+    kernel(*arrays, *window, *stride, top, left, units=len(reads[0]), cost=0.5 * pixels)
 
 
 @functools.cache
-def _kernel(function: Callable[..., None], reads: tuple[np.dtype[Any], ...], writes: tuple[np.dtype[Any], ...]) -> Any:
+def _kernel(
+    function: Callable[..., None], reads: tuple[np.dtype[Any], ...], writes: tuple[np.dtype[Any], ...]
+) -> Kernel:
     arrays = [const(dtype, 4) for dtype in reads] + [mutable(dtype, 4) for dtype in writes]
-    return compiled(function, types.void(*arrays, *[types.intp] * 8))
+    return Kernel(function, *arrays, *[types.intp] * 6)
 
 
 # From here on the code is compiled. The cell (a, b) of the window (i, j) is the pixel (y + a, z + b) of the image.

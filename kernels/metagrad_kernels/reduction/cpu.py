@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numba import types
 
-from .. import threads
 from ..columns import BLOCK, columns, flush, width
-from ..jit import compiled, const, mutable
+from ..jit import const, mutable
+from ..threads import Kernel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,14 +20,14 @@ def sum_rows(x: NDArray[Any]) -> NDArray[Any]:
     a, _, b = x.shape
     result = np.empty((a, b), x.dtype)
     wide = width(a, b, x.itemsize)
-    run = functools.partial(_kernel(x.dtype), np.ascontiguousarray(x), result, wide)
-    threads.parallel(run, a * -(-b // wide), 0.12 * x.shape[1] * wide)
+    units, cost = a * -(-b // wide), 0.12 * x.shape[1] * wide
+    _kernel(x.dtype)(np.ascontiguousarray(x), result, wide, units=units, cost=cost)
     return result
 
 
 @functools.cache
-def _kernel(dtype: np.dtype[Any]) -> Any:
-    return compiled(_sum_rows, types.void(const(dtype, 3), mutable(dtype, 2), *[types.intp] * 3))
+def _kernel(dtype: np.dtype[Any]) -> Kernel:
+    return Kernel(_sum_rows, const(dtype, 3), mutable(dtype, 2), types.intp)
 
 
 def _sum_rows(x: Any, result: Any, wide: int, begin: int, end: int) -> None:

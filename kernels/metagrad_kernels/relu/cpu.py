@@ -6,10 +6,9 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import types
 
-from ..jit import compiled, const, mutable
-from ..threads import parallel
+from ..jit import const, mutable
+from ..threads import Kernel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,15 +30,14 @@ def masked(y: NDArray[Any], g: NDArray[Any]) -> NDArray[Any]:
 def _run(function: Callable[..., None], *inputs: NDArray[Any]) -> NDArray[Any]:
     result = np.empty(inputs[0].shape, inputs[0].dtype)
     flat = [x.ravel() for x in (*inputs, result)]
-    kernel = _kernel(function, result.dtype)
-    parallel(functools.partial(kernel, *flat), result.size, COST)
+    _kernel(function, result.dtype)(*flat, units=result.size, cost=COST)
     return result
 
 
 @functools.cache
-def _kernel(function: Callable[..., None], dtype: np.dtype[Any]) -> Any:
+def _kernel(function: Callable[..., None], dtype: np.dtype[Any]) -> Kernel:
     inputs = [const(dtype, 1)] * (1 if function is _relu else 2)
-    return compiled(function, types.void(*inputs, mutable(dtype, 1), types.intp, types.intp))
+    return Kernel(function, *inputs, mutable(dtype, 1))
 
 
 # From here on the code is compiled. Loops that start at 0 are those that LLVM vectorises.

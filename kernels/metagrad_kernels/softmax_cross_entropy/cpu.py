@@ -14,8 +14,8 @@ import numpy as np
 from numba import types
 from numba.extending import overload, register_jitable
 
-from ..jit import compiled, const, mutable
-from ..threads import parallel
+from ..jit import const, mutable
+from ..threads import Kernel
 from . import label_out_of_range
 
 if TYPE_CHECKING:
@@ -57,44 +57,42 @@ def _rows(logits: NDArray[Any], labels: NDArray[Any]) -> tuple[NDArray[Any], NDA
     return rows, np.ascontiguousarray(labels, dtype).reshape(-1, classes), True
 
 
-def _run(function: Callable[..., bool], *arrays: NDArray[Any]) -> bool:
+def _run(function: Callable[..., None], *arrays: NDArray[Any]) -> bool:
     """Run a kernel on all rows of the arrays; whether every label was in range."""
-    kernel = _kernel(function, arrays[0].dtype)
-    in_range: list[bool] = []
     rows, classes = arrays[0].shape
-    parallel(lambda begin, end: in_range.append(kernel(*[x[begin:end] for x in arrays])), rows, COST * classes)
-    return all(in_range)
+    failed = np.zeros(1, np.bool_)
+    _kernel(function, arrays[0].dtype)(*arrays, failed, units=rows, cost=COST * classes)
+    return not failed[0]
 
 
 @functools.cache
-def _kernel(function: Callable[..., bool], dtype: np.dtype[Any]) -> Any:
+def _kernel(function: Callable[..., None], dtype: np.dtype[Any]) -> Kernel:
     logits = const(dtype, 2)
     labels = const(dtype, 2) if function in (_soft_losses, _soft_gradient) else const(_INT64, 1)
-    if function in (_losses, _soft_losses):
-        return compiled(function, types.boolean(logits, labels, mutable(dtype, 1)))
-    return compiled(function, types.boolean(logits, labels, const(dtype, 1), mutable(dtype, 2)))
+    made = (mutable(dtype, 1),) if function in (_losses, _soft_losses) else (const(dtype, 1), mutable(dtype, 2))
+    return Kernel(function, logits, labels, *made, mutable(np.dtype(np.bool_), 1))
 
 
-# From here on the code is compiled. Kernels return False where a label is out of range.
+# From here on the code is compiled. Kernels set `failed` where a label is out of range.
 
 
-def _losses(logits: Any, labels: Any, losses: Any) -> bool:
-    n, c = logits.shape
-    for i in range(n):
+def _losses(logits: Any, labels: Any, losses: Any, failed: Any, begin: int, end: int) -> None:
+    c = logits.shape[1]
+    for i in range(begin, end):
         label = labels[i]
         if label < 0 or label >= c:
-            return False
+            failed[0] = True
+            return
         top = _row_maximum(logits, i)
         total = logits.dtype.type(0)
         for j in range(c):
             total += _exp(logits[i, j] - top)
         losses[i] = math.log(total) - (logits[i, label] - top)
-    return True
 
 
-def _soft_losses(logits: Any, labels: Any, losses: Any) -> bool:
-    n, c = logits.shape
-    for i in range(n):
+def _soft_losses(logits: Any, labels: Any, losses: Any, failed: Any, begin: int, end: int) -> None:
+    c = logits.shape[1]
+    for i in range(begin, end):
         top = _row_maximum(logits, i)
         total = weight = picked = logits.dtype.type(0)
         for j in range(c):
@@ -104,25 +102,24 @@ def _soft_losses(logits: Any, labels: Any, losses: Any) -> bool:
             weight += y
             picked += y * z if y != 0 else y
         losses[i] = weight * math.log(total) - picked
-    return True
 
 
-def _gradient(logits: Any, labels: Any, g: Any, gradient: Any) -> bool:
-    n, c = logits.shape
-    for i in range(n):
+def _gradient(logits: Any, labels: Any, g: Any, gradient: Any, failed: Any, begin: int, end: int) -> None:
+    c = logits.shape[1]
+    for i in range(begin, end):
         label = labels[i]
         if label < 0 or label >= c:
-            return False
+            failed[0] = True
+            return
         scale = g[i] / _exponentials(logits, i, gradient)
         for j in range(c):
             gradient[i, j] *= scale
         gradient[i, label] -= g[i]
-    return True
 
 
-def _soft_gradient(logits: Any, labels: Any, g: Any, gradient: Any) -> bool:
-    n, c = logits.shape
-    for i in range(n):
+def _soft_gradient(logits: Any, labels: Any, g: Any, gradient: Any, failed: Any, begin: int, end: int) -> None:
+    c = logits.shape[1]
+    for i in range(begin, end):
         total = _exponentials(logits, i, gradient)
         weight = logits.dtype.type(0)
         for j in range(c):
@@ -130,7 +127,6 @@ def _soft_gradient(logits: Any, labels: Any, g: Any, gradient: Any) -> bool:
         scale = g[i] * weight / total
         for j in range(c):
             gradient[i, j] = gradient[i, j] * scale - g[i] * labels[i, j]
-    return True
 
 
 @register_jitable

@@ -1,0 +1,166 @@
+"""The team: each unit is computed once, whoever calls, whoever helps, and whatever becomes of the threads."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numba import types
+
+from metagrad_kernels import jit, threads
+from metagrad_kernels.atomic import add, load, pause
+from metagrad_kernels.jit import const, mutable
+
+INT = np.dtype(np.int64)
+
+
+def _count(added, counts, spin, begin, end):
+    """Slow enough that several threads meet in a job."""
+    for unit in range(begin, end):
+        for _ in range(spin):
+            counts[unit] += added[0]
+
+
+def counted(units, spin=1, cost=1e9):
+    kernel = threads.Kernel(_count, const(INT, 1), mutable(INT, 1), types.intp)
+    counts = np.zeros(units, np.int64)
+    kernel(np.ones(1, np.int64), counts, spin, units=units, cost=cost)
+    return counts
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@given(count=st.integers(1, 9), units=st.integers(0, 300))
+def test_each_unit_is_computed_once(use_threads, count, units):
+    use_threads(count)
+    for _ in range(5):
+        assert (counted(units, 50) == 50).all()
+
+
+def _meet(board, met, begin, end):
+    """A unit waits for the others: one thread alone would wait in vain."""
+    for unit in range(begin, end):
+        add(board, 0, 1)
+        for _ in range(1_000_000):
+            if load(board, 0) == len(met):
+                met[unit] = 1
+                break
+            pause()
+
+
+def test_all_threads_work_at_once(use_threads):
+    use_threads(3)
+    kernel = threads.Kernel(_meet, mutable(INT, 1), mutable(INT, 1))
+    for _ in range(100):  # the first jobs may be done before the others are there
+        met = np.zeros(3, np.int64)
+        kernel(np.zeros(1, np.int64), met, units=3, cost=1e9)
+        if met.all():
+            return
+    raise AssertionError(met)
+
+
+def test_callers_do_not_wait_for_each_other(use_threads):
+    use_threads(2)
+    wrong = []
+
+    def work():
+        wrong.extend(1 for _ in range(200) if not (counted(64, 20) == 20).all())
+
+    workers = [threading.Thread(target=work) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert not wrong
+
+
+def test_a_thread_that_sleeps_is_woken(use_threads):
+    use_threads(2)
+    team = threads._team
+    for _ in range(3):
+        counted(8)
+        asleep = threads._ASLEEP
+        deadline = time.monotonic() + 5
+        while not team.board[asleep]:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        counted(8)
+        assert not team.board[asleep]
+
+
+def run(code, **environment):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert not done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({"METAGRAD_NUM_THREADS": "3", "OMP_NUM_THREADS": "5"}, "3"),
+        ({"METAGRAD_NUM_THREADS": "", "OMP_NUM_THREADS": "5"}, "5"),
+    ],
+)
+def test_the_environment_says_how_many_threads(environment, expected):
+    assert run("from metagrad_kernels import threads; print(threads.threads)", **environment) == expected
+
+
+RELU = """if True:
+    import atexit, os, sys
+    import numpy as np
+    from metagrad_kernels.relu import relu
+    def right(): return bool((relu(np.ones(1_000_000, np.float32)) == 1).all())
+    assert right()
+"""
+
+
+def test_work_at_the_interpreter_s_exit_is_done():
+    assert run(RELU + "    atexit.register(lambda: print(right()))", METAGRAD_NUM_THREADS="3") == "True"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork, which this system does not have")
+def test_a_forked_process_has_a_team_of_its_own():
+    code = (
+        RELU
+        + """
+    import warnings
+    warnings.simplefilter("ignore")  # that threads exist is what is tested
+    for _ in range(20):
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if right() and right() else 1)
+        assert right()
+        assert os.waitpid(child, 0)[1] == 0
+    print("done")
+"""
+    )
+    assert run(code, METAGRAD_NUM_THREADS="2") == "done"
+
+
+def test_code_kept_on_disk_is_that_of_these_files(tmp_path, monkeypatch):
+    """Numba looks at the kernel's file only: one built with another register tile would run on, and write beyond it."""
+    monkeypatch.setattr(jit, "__file__", str(tmp_path / "jit.py"))
+    (tmp_path / "tile.py").write_text("ROWS = 6")
+    before = jit._digest()
+    (tmp_path / "tile.py").write_text("ROWS = 4")
+    assert jit._digest() != before
+    monkeypatch.undo()
+    kernel = threads.Kernel(_count, const(INT, 1), mutable(INT, 1), types.intp)
+    for function in (kernel._entry.__qualname__, kernel._conduct.py_func.__qualname__):
+        assert function.endswith(jit._digest())
+
+
+def test_kernels_of_one_name_for_several_types_are_kept_apart():
+    """On disk they differ by the name that they are kept under: their code and the entry's signature are the same."""
+    names = {
+        threads.Kernel(_count, const(dtype, 1), mutable(dtype, 1), types.intp)._entry.__qualname__
+        for dtype in map(np.dtype, (np.float32, np.float64))
+    }
+    assert len(names) == 2
