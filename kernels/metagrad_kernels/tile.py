@@ -58,17 +58,18 @@ class _Tile:
         value.align = 8 if kind is _INT else self.itemsize
         return value
 
-    def start(self, out_rows: Any, accumulate: bool) -> None:
-        zero = ir.Constant(self.vector, [ir.Constant(self.element, 0.0)] * self.vector.count)
-        for m, sums in enumerate(self.sums):
-            row = self.load(self.address(out_rows, _INT(8 * m)), _INT) if accumulate else None
+    def start(self, rows: list[Any]) -> None:
+        """With sums that are read from these addresses."""
+        for row, sums in zip(rows, self.sums, strict=True):
             for j, total in enumerate(sums):
-                first = zero if row is None else self.load(self.address(row, _INT(j * VECTOR_BYTES)), self.vector)
-                self.builder.store(first, total)
+                self.builder.store(self.load(self.address(row, _INT(j * VECTOR_BYTES)), self.vector), total)
+
+    def addresses(self, table: Any) -> list[Any]:
+        """A row of a table."""
+        return [self.load(self.address(table, _INT(8 * m)), _INT) for m in range(ROWS)]
 
     def finish(self, out_rows: Any) -> None:
-        for m, sums in enumerate(self.sums):
-            row = self.load(self.address(out_rows, _INT(8 * m)), _INT)
+        for row, sums in zip(self.addresses(out_rows), self.sums, strict=True):
             for j, total in enumerate(sums):
                 where = self.address(row, _INT(j * VECTOR_BYTES))
                 pointer = self.builder.inttoptr(where, self.vector.as_pointer())
@@ -95,16 +96,17 @@ def _element(array: Any) -> tuple[Any, int]:
 
 def _gathered(vectors: int) -> Any:
     @intrinsic
-    def tile(context: Any, like: Any, rows: Any, b_rows: Any, taps: Any, depth: Any, step: Any, out_rows: Any) -> Any:
+    def tile(
+        context: Any, like: Any, rows: Any, b_rows: Any, taps: Any, depth: Any, step: Any, first: Any, out_rows: Any
+    ) -> Any:
         element, itemsize = _element(like)
 
         def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            _, rows, b_rows, taps, depth, step, out_rows = args
+            _, rows, b_rows, taps, depth, step, first, out_rows = args
             tile = _Tile(builder, element, itemsize, vectors)
-            tile.start(out_rows, accumulate=False)
+            tile.start([first] * ROWS)
             with cgutils.for_range(builder, taps, intp=_INT) as tap:
-                first = tile.address(rows, tap.index, 8 * ROWS)
-                a = [tile.load(tile.address(first, _INT(8 * m)), _INT) for m in range(ROWS)]
+                a = tile.addresses(tile.address(rows, tap.index, 8 * ROWS))
                 b = tile.load(tile.address(b_rows, tap.index, 8), _INT)
                 with cgutils.for_range(builder, depth, intp=_INT) as c:
                     column = [tile.address(row, c.index, itemsize) for row in a]
@@ -112,7 +114,7 @@ def _gathered(vectors: int) -> Any:
             tile.finish(out_rows)
             return context.get_dummy_value()
 
-        return types.void(like, *[types.intp] * 6), emit
+        return types.void(like, *[types.intp] * 7), emit
 
     return tile
 
@@ -125,7 +127,7 @@ def _outer(vectors: int) -> Any:
         def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             _, columns, shift, b, count, step, out_rows = args
             tile = _Tile(builder, element, itemsize, vectors)
-            tile.start(out_rows, accumulate=True)
+            tile.start(tile.addresses(out_rows))
             with cgutils.for_range(builder, count, intp=_INT) as p:
                 first = builder.add(tile.load(tile.address(columns, p.index, 8), _INT), shift)
                 a = [tile.address(first, _INT(m * itemsize)) for m in range(ROWS)]
@@ -184,19 +186,22 @@ turned: Any = intrinsic(_turned)
 
 
 @register_jitable
-def gathered(vectors: int, like: Any, rows: int, b_rows: int, taps: int, depth: int, step: int, out_rows: int) -> None:
-    """One tile of sum over t < taps, c < depth of a[t][m, c] b[t][c, j], in vectors of j.
+def gathered(
+    vectors: int, like: Any, rows: int, b_rows: int, taps: int, depth: int, step: int, first: int, out_rows: int
+) -> None:
+    """One tile of first[j] + sum over t < taps, c < depth of a[t][m, c] b[t][c, j], in vectors of j.
 
     rows: of an int64 table (taps, ROWS) with the addresses of a[t][m, 0]; elements follow each other.
     b_rows: of a table (taps) with the addresses of b[t][0, 0]; row c follows after c `step`.
+    first: of the numbers at which all rows of the tile start.
     out_rows: of a table (ROWS) with the addresses of out[m, 0].
     """
     if vectors == 4:
-        _gathered_4(like, rows, b_rows, taps, depth, step, out_rows)
+        _gathered_4(like, rows, b_rows, taps, depth, step, first, out_rows)
     elif vectors == 2:
-        _gathered_2(like, rows, b_rows, taps, depth, step, out_rows)
+        _gathered_2(like, rows, b_rows, taps, depth, step, first, out_rows)
     else:
-        _gathered_1(like, rows, b_rows, taps, depth, step, out_rows)
+        _gathered_1(like, rows, b_rows, taps, depth, step, first, out_rows)
 
 
 @register_jitable

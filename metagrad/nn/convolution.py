@@ -70,8 +70,7 @@ class Conv2D:
 
     def apply(self, params: Params, x: Any) -> Any:
         """(..., h, w, c) to (..., oh, ow, features). Raises what `nn.conv2d` raises."""
-        y = conv2d(x, params["kernel"], **self.settings)
-        return y + params["bias"] if "bias" in params else y
+        return conv2d(x, params["kernel"], params.get("bias"), **self.settings)
 
     __call__ = apply
 

@@ -10,7 +10,8 @@ import numpy as np
 from ..core.primitive import Aval
 from ..core.tensor import public
 from ..errors import OptionError, ShapeError, requires
-from ..ops.contraction import affine, matmul
+from ..ops.affine import affine
+from ..ops.contraction import matmul
 from ..ops.dropout import dropout_rate
 from ..ops.elementwise import shape_of
 from ..random import split

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..core.primitive import Aval, Primitive, add_cotangents
+from ..core.primitive import Aval
 from ..errors import OptionError, ShapeError, requires
 from .arithmetic import multiply
+from .bilinear import Bilinear, added
 from .elementwise import common_device, shape_of
 from .reductions import sum as sum_
-from .shape import broadcast_to, matrix_transpose, normal_axis, permute_dims, reshape, whole_numbers
+from .shape import matrix_transpose, normal_axis, permute_dims, reshape, whole_numbers
 
 if TYPE_CHECKING:
     from ..core.trace import Value
@@ -92,22 +93,22 @@ def _matrices(x: Any, how: _Operand) -> Any:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Contract(Primitive):
+class Contract(Bilinear):
     """sum over the letters that are not in `out` of x[a] y[b]; each letter of an operand is in the other or in
     `out`."""
 
-    analytic = True
-    uses_output = False
     a: str
     b: str
     out: str
 
-    def forward(self, x: Any, y: Any) -> Any:
+    def forward(self, x: Any, y: Any, start: Any = None) -> Any:
         how_x, how_y, product, shape, order, _ = _plan(self.a, self.b, self.out, x.shape, y.shape)
         output = product(_matrices(x, how_x), _matrices(y, how_y))
         if shape is not None:
             output = output.reshape(shape)
-        return output if order is None else output.transpose(order)
+        if order is not None:
+            output = output.transpose(order)
+        return output if start is None else added(output, start)
 
     def abstract(self, x: Any, y: Any) -> Aval:
         try:
@@ -126,11 +127,8 @@ class Contract(Primitive):
         """The contractions that give the cotangents of the two operands."""
         return Contract(self.out, self.b, self.a), Contract(self.a, self.out, self.b)
 
-    def jvp(self, i: int, tangent: Value, output: Value, x: Value, y: Value) -> Value:
-        return self.bind(tangent, y) if i == 0 else self.bind(x, tangent)
-
-    def batch(self, batched: tuple[bool, ...], x: Value, y: Value) -> Value:
-        return _batched(self, batched).bind(x, y)
+    def batched(self, which: tuple[bool, ...]) -> Contract:
+        return _batched(self, which)
 
 
 @functools.cache
@@ -139,75 +137,6 @@ def _batched(contract: Contract, batched: tuple[bool, ...]) -> Contract:
     a = new + contract.a if batched[0] else contract.a
     b = new + contract.b if batched[1] else contract.b
     return Contract(a, b, new + contract.out)
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Affine(Primitive):
-    """A contraction plus an offset whose axes are those letters of `out` that `c` names, in the same order."""
-
-    analytic = True
-    uses_output = False
-    a: str
-    b: str
-    c: str
-    out: str
-
-    @functools.cached_property
-    def product(self) -> Contract:
-        return Contract(self.a, self.b, self.out)
-
-    def forward(self, x: Any, y: Any, offset: Any) -> Any:
-        product = self.product.forward(x, y)
-        sizes = iter(offset.shape)
-        spread = offset.reshape([next(sizes) if letter in self.c else 1 for letter in self.out])
-        if np.result_type(product, spread) != product.dtype:
-            return np.add(product, spread)
-        return np.add(product, spread, out=product)
-
-    def abstract(self, x: Any, y: Any, offset: Any) -> Aval:
-        product = self.product.abstract(x, y)
-        wanted = tuple(n for n, letter in zip(product.shape, self.out, strict=True) if letter in self.c)
-        if offset.shape != wanted:
-            raise ShapeError(requires("affine", f"an offset of shape {wanted}", f"shape {offset.shape}"))
-        return Aval(product.shape, np.result_type(product.dtype, offset.dtype), product.device)
-
-    def vjp(self, i: int, cotangent: Value, output: Value, x: Value, y: Value, offset: Value) -> Value:
-        if i < 2:
-            return self.product.vjp(i, cotangent, output, x, y)
-        return sum_(cotangent, axis=tuple([k for k, letter in enumerate(self.out) if letter not in self.c]))
-
-    def jvp_all(self, tangents: list[Value], output: Value, x: Value, y: Value, offset: Value) -> Value:
-        dx, dy, d = tangents
-        total = add_cotangents(None if dx is None else self.product.bind(dx, y), None)
-        if dy is not None:
-            total = add_cotangents(total, self.product.bind(x, dy))
-        if d is None:
-            return total
-        spread = reshape(d, [d.shape[self.c.index(c)] if c in self.c else 1 for c in self.out])
-        return broadcast_to(spread, output.shape) if total is None else add_cotangents(total, spread)
-
-    def batch(self, batched: tuple[bool, ...], x: Value, y: Value, offset: Value) -> Value:
-        if not (batched[0] or batched[1]):  # one product for all elements: nothing of it is mapped
-            product = self.product.bind(x, y)
-            spread = reshape(
-                offset,
-                (offset.shape[0], *(n if c in self.c else 1 for n, c in zip(product.shape, self.out, strict=True))),
-            )
-            return add_cotangents(product, spread)
-        return _batched_affine(self, batched).bind(x, y, offset)
-
-
-@functools.cache
-def _batched_affine(affine: Affine, batched: tuple[bool, ...]) -> Affine:
-    new = next(c for c in LETTERS if c not in affine.a and c not in affine.b)
-    a, b, c = (new * m + letters for m, letters in zip(batched, (affine.a, affine.b, affine.c), strict=True))
-    return Affine(a, b, c, new + affine.out)
-
-
-def affine(x: Value, w: Value, offset: Value) -> Value:
-    """x w + offset for x (..., k), w (k, m) and offset (m,): one pass over the product instead of two."""
-    lead = LETTERS[: len(shape_of(x)) - 1]
-    return Affine(lead + "Z", "ZY", "Y", lead + "Y").bind(x, w, offset)
 
 
 def contract(x: Value, y: Value, a: str, b: str, out: str) -> Value:

@@ -21,9 +21,12 @@ import numpy as np
 
 import metagrad_kernels.convolution as kernels
 
-from ..core.primitive import Aval, Primitive
+from ..core.primitive import Aval
 from ..errors import DTypeError, OptionError, ShapeError, requires
 from . import windows
+from .affine import Affine
+from .arithmetic import add
+from .bilinear import Bilinear, added
 from .contraction import LETTERS, broadcast_letters
 from .elementwise import common_device, shape_of
 from .shape import moveaxis, reshape
@@ -60,11 +63,9 @@ class _Layout(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class _Bilinear(Primitive):
+class _Member(Bilinear):
     """One of the family. `x`, `w` and `y` name the leading axes of the three roles; `size` is that of the images."""
 
-    analytic = True
-    uses_output = False
     roles: ClassVar[tuple[str, str, str]]
     """Of the two operands and of the result."""
     x: str
@@ -113,10 +114,11 @@ class _Bilinear(Primitive):
             return (*lead, *self.size, known["<"])
         return (*lead, *self.geometry.output_size(self.size, self.window), known[">"])
 
-    def forward(self, a: Any, b: Any) -> Any:
+    def forward(self, a: Any, b: Any, start: Any = None) -> Any:
         first, second, result = [self.layouts[role] for role in self.roles]
         shape = self.shape_of_result(a.shape, b.shape)
-        return result.split(_complex(self.kernel, first.merge(a), second.merge(b)), shape)
+        output = result.split(_complex(self.kernel, first.merge(a), second.merge(b)), shape)
+        return output if start is None else added(output, start)
 
     def abstract(self, a: Any, b: Any) -> Aval:
         shape = self.shape_of_result(tuple(a.shape), tuple(b.shape))
@@ -127,22 +129,19 @@ class _Bilinear(Primitive):
         member = _FAMILY[self.roles[i]](self.x, self.w, self.y, self.geometry, self.size, self.window)
         return member.bind(*[roles[role] for role in member.roles[:2]])
 
-    def jvp(self, i: int, tangent: Value, output: Any, *operands: Value) -> Value:
-        return self.bind(tangent, operands[1]) if i == 0 else self.bind(operands[0], tangent)
-
-    def batch(self, batched: tuple[bool, ...], a: Value, b: Value) -> Value:
-        return _batched(self, batched).bind(a, b)
+    def batched(self, which: tuple[bool, ...]) -> _Member:
+        return _batched(self, which)
 
 
 @functools.cache
-def _batched(member: _Bilinear, batched: tuple[bool, ...]) -> _Bilinear:
+def _batched(member: _Member, batched: tuple[bool, ...]) -> _Member:
     new = next(c for c in LETTERS if c not in member.x + member.w + member.y)
     mapped = dict(zip(member.roles, (*batched, True), strict=True))
     x, w, y = (new * mapped[role] + member.layouts[role].letters for role in "xwy")
     return type(member)(x, w, y, member.geometry, member.size, member.window)
 
 
-class Convolution(_Bilinear):
+class Convolution(_Member):
     """y from x and w."""
 
     roles = ("x", "w", "y")
@@ -150,8 +149,29 @@ class Convolution(_Bilinear):
     def kernel(self, a: Any, b: Any) -> Any:
         return kernels.convolution(a, b, self.geometry)
 
+    def forward(self, a: Any, b: Any, start: Any = None) -> Any:
+        if start is None or not a.dtype == b.dtype == start.dtype or start.dtype.kind == "c":
+            return super().forward(a, b, start)
+        x, w, y = [self.layouts[role] for role in self.roles]
+        shape = self.shape_of_result(a.shape, b.shape)
+        bias = self._bias(start, shape)
+        if bias is None:
+            return super().forward(a, b, start)
+        return y.split(kernels.convolution(x.merge(a), w.merge(b), self.geometry, bias), shape)
 
-class ConvolutionInputGradient(_Bilinear):
+    def _bias(self, start: Any, shape: tuple[int, ...]) -> Any:
+        """`start` as the kernel takes it, (tasks, channels out); None where it differs between pixels or images."""
+        order, (tasks, *others, _) = self.layouts["y"].order, self.layouts["y"].lengths
+        last = tasks + sum(others)
+        start = start.reshape((1,) * (len(shape) - start.ndim) + start.shape)
+        if any(start.shape[k] != 1 for k in order[tasks:last]):
+            return None
+        kept = order[:tasks] + order[last:]
+        start = np.broadcast_to(start, [n if k in kept else 1 for k, n in enumerate(shape)]).transpose(order)
+        return start.reshape(math.prod(start.shape[:tasks]), -1)
+
+
+class ConvolutionInputGradient(_Member):
     """x from y and w: the transpose of the convolution with w."""
 
     roles = ("y", "w", "x")
@@ -160,7 +180,7 @@ class ConvolutionInputGradient(_Bilinear):
         return kernels.input_gradient(a, b, self.geometry, self.size)
 
 
-class ConvolutionWeightGradient(_Bilinear):
+class ConvolutionWeightGradient(_Member):
     """w from x and y: the transpose of the convolution of x."""
 
     roles = ("x", "y", "w")
@@ -169,7 +189,7 @@ class ConvolutionWeightGradient(_Bilinear):
         return kernels.weight_gradient(a, b, self.geometry, self.window)
 
 
-_FAMILY: dict[str, type[_Bilinear]] = {
+_FAMILY: dict[str, type[_Member]] = {
     "x": ConvolutionInputGradient,
     "w": ConvolutionWeightGradient,
     "y": Convolution,
@@ -185,7 +205,17 @@ def _complex(bilinear: Any, a: Any, b: Any) -> Any:
     return bilinear(a.astype(dtype, copy=False), b.astype(dtype, copy=False))
 
 
-def conv2d(x: Any, w: Any, /, *, stride: Any = 1, padding: Any = "SAME", dilation: Any = 1, groups: int = 1) -> Any:
+def conv2d(
+    x: Any,
+    w: Any,
+    /,
+    bias: Any = None,
+    *,
+    stride: Any = 1,
+    padding: Any = "SAME",
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Any:
     """The convolution of images (..., h, w, c) with weights (..., kh, kw, c / groups, o): (..., oh, ow, o).
 
     With stride s, dilation d and padding p before the first pixel,
@@ -195,7 +225,7 @@ def conv2d(x: Any, w: Any, /, *, stride: Any = 1, padding: Any = "SAME", dilatio
     where x is 0 outside the image; the kernel is not flipped. Leading axes of images and weights broadcast. `stride`
     and `dilation` are an integer or one for each axis. `padding` is "SAME" (ceil(h / stride) rows come out, the smaller
     half of the padding comes first, as in TensorFlow and JAX), "VALID" (none) or ((top, bottom), (left, right)). With
-    `groups`, the k-th part of the output channels sees only the k-th part of the input channels.
+    `groups`, the k-th part of the output channels sees only the k-th part of the input channels. A `bias` (o) is added.
 
     Raises ShapeError for shapes that do not fit, OptionError for settings out of range, DTypeError unless both are
     floating-point.
@@ -216,7 +246,9 @@ def conv2d(x: Any, w: Any, /, *, stride: Any = 1, padding: Any = "SAME", dilatio
     if min(windows.output_size(size, (kh, kw), *geometry)) < 1:
         need = f"images at least as large as the window {(kh, kw)}, {padding} padding and dilation {dilation}"
         raise ShapeError(requires(name, need, f"images of shape {x.shape}"))
-    return _grouped(Convolution, name, x, w, geometry, size, groups)
+    if bias is not None and shape_of(bias) != (outputs,):
+        raise ShapeError(requires(name, f"a bias of shape {(outputs,)}", f"shape {shape_of(bias)}"))
+    return _grouped(Convolution, name, x, w, geometry, size, groups, bias)
 
 
 def conv2d_transpose(
@@ -293,7 +325,14 @@ def _geometry(name: str, size: Pair, window: Pair, stride: Any, padding: Any, di
 
 
 def _grouped(
-    member: type[_Bilinear], name: str, x: Value, w: Value, geometry: kernels.Geometry, size: Pair, groups: int
+    member: type[_Member],
+    name: str,
+    x: Value,
+    w: Value,
+    geometry: kernels.Geometry,
+    size: Pair,
+    groups: int,
+    bias: Value | None = None,
 ) -> Value:
     """The member's result for images x in its first role; groups are one more leading axis of all three."""
     letters = broadcast_letters(tuple(x.shape[:-3]), tuple(w.shape[:-4]))
@@ -310,11 +349,12 @@ def _grouped(
         new = LETTERS[len(result)]
         first, second, result = new + first, new + second, new + result
     named = {member.roles[0]: first, "w": second, member.roles[2]: result}
-    out = member(named["x"], named["w"], named["y"], geometry, size, window).bind(x, w)
+    product = member(named["x"], named["w"], named["y"], geometry, size, window)
     if groups == 1:
-        return out
-    out = moveaxis(out, 0, -2)
-    return reshape(out, (*out.shape[:-2], groups * out.shape[-1]))
+        return product.bind(x, w) if bias is None else Affine(product, (len(result) + 2,)).bind(x, w, bias)
+    out = moveaxis(product.bind(x, w), 0, -2)
+    out = reshape(out, (*out.shape[:-2], groups * out.shape[-1]))
+    return out if bias is None else add(out, bias)
 
 
 def _groups_first(x: Value, groups: int) -> Value:

@@ -19,8 +19,8 @@ import numpy as np
 import metagrad as mg
 from metagrad.core.pytree import flatten
 from metagrad.core.tensor import public
+from metagrad.ops.affine import affine
 from metagrad.ops.arithmetic import add_scaled
-from metagrad.ops.contraction import affine
 from metagrad.ops.inverse_normal import inverse_normal_cdf
 from metagrad.ops.normalization import StandardizePullback
 from metagrad.ops.pooling import WindowGather, WindowScatter
@@ -858,6 +858,29 @@ row(
     ref=lambda x, w: np.concatenate([_conv2d(x[..., :2], w[..., :3]), _conv2d(x[..., 2:], w[..., 3:])], -1),
     detail="groups",
 )
+row(
+    "nn.conv2d",
+    real(2, 3, 4, 4),
+    real(2, 2, 2, 6),
+    real(6),
+    f=lambda x, w, b: mg.nn.conv2d(x, w, b, groups=2, padding="VALID"),
+    ref=lambda x, w, b: np.concatenate([_conv2d(x[..., :2], w[..., :3]), _conv2d(x[..., 2:], w[..., 3:])], -1) + b,
+    detail="groups, bias",
+)
+for _detail, _x, _w in (
+    ("bias", (2, 3, 4, 2), (2, 2, 2, 3)),
+    ("bias, weights for each task", (2, 2, 3, 3, 1), (2, 1, 2, 2, 1, 3)),
+    ("bias, images for all tasks", (3, 3, 2), (2, 2, 2, 2, 3)),
+):
+    row(
+        "nn.conv2d",
+        real(*_x),
+        real(*_w),
+        real(3),
+        f=lambda x, w, b: mg.nn.conv2d(x, w, b, padding="VALID"),
+        ref=lambda x, w, b: _conv2d(x, w) + b,
+        detail=_detail,
+    )
 for _detail, _x, _w, _size, _settings, _by_hand in (
     ("stride 2", (2, 2, 2, 3), (3, 3, 2, 3), (4, 4), {"stride": 2}, {"stride": (2, 2), "pads": ((0, 1), (0, 1))}),
     ("VALID", (2, 2, 1), (2, 3, 2, 1), (3, 4), {"padding": "VALID"}, {}),

@@ -97,6 +97,17 @@ def test_the_gradients_are_transposes(implementation, problem):
         assert abs(inner - (g * y).sum()) <= 1e3 * np.finfo(problem[0].dtype).eps * scale
 
 
+@each_implementation
+@settings(deadline=None, max_examples=30)
+@given(problem=problems())
+def test_a_bias_is_added_to_each_pixel(implementation, problem):
+    x, w, _, geometry = problem
+    bias = np.random.default_rng(1).standard_normal((len(w), w.shape[-1])).astype(w.dtype)
+    y = convolution(x, w, geometry, bias, implementation=implementation)
+    expected = convolution(x, w, geometry, implementation=implementation) + bias[:, None, None, None]
+    assert_close(y, expected, math.prod(w.shape[1:4]))
+
+
 @settings(deadline=None, max_examples=60)
 @given(problem=problems())
 def test_the_implementations_agree(problem):
@@ -163,6 +174,7 @@ def test_a_not_finite_pixel_reaches_only_the_results_that_see_it(implementation)
         (lambda x, w, g, s: convolution(x.astype(np.float64), w, s), TypeError, "float64 and float32"),
         (lambda x, w, g, s: convolution(x[:, :, :1, :1], w, Geometry()), ValueError, "at least as large as the window"),
         (lambda x, w, g, s: convolution(x, w, Geometry(stride=(0, 1))), ValueError, "positive strides"),
+        (lambda x, w, g, s: convolution(x, w, s, w[0, 0, 0, 0]), ValueError, r"a bias \(tasks, o\)"),
         (lambda x, w, g, s: input_gradient(g, w, s, (20, 20)), ValueError, "but got shapes"),
         (lambda x, w, g, s: weight_gradient(x, g, s, (9, 9)), ValueError, "but got shapes"),
         (lambda x, w, g, s: convolution(x, w, s, implementation="fast"), ValueError, "reference"),

@@ -32,9 +32,14 @@ OPERATION = Operation(__name__, CPU, REFERENCE)
 
 
 def convolution(
-    x: NDArray[Any], w: NDArray[Any], geometry: Geometry, *, implementation: str | None = None
+    x: NDArray[Any],
+    w: NDArray[Any],
+    geometry: Geometry,
+    bias: NDArray[Any] | None = None,
+    *,
+    implementation: str | None = None,
 ) -> NDArray[Any]:
-    """y, shape (tasks, n, oh, ow, o).
+    """y, shape (tasks, n, oh, ow, o); with a bias (tasks, o) added to each pixel.
 
     Raises:
         TypeError: types other than the contract's.
@@ -44,7 +49,11 @@ def convolution(
     module = OPERATION.choose(x, implementation)
     _check(x, w, "images (tasks, n, h, w, c) and weights (tasks, kh, kw, c, o)", x.shape[-1:] == w.shape[3:4])
     geometry.output_size(x.shape[2:4], w.shape[1:3])
-    y: NDArray[Any] = module.convolution(x, w, geometry)
+    wanted = w.shape[0], w.shape[4]
+    if bias is not None and (bias.shape != wanted or bias.dtype != w.dtype):
+        got = f"{bias.dtype} {bias.shape}"
+        raise ValueError(f"[convolution] requires a bias (tasks, o), here {w.dtype} {wanted}, but got {got}")
+    y: NDArray[Any] = module.convolution(x, w, geometry, bias)
     return y
 
 

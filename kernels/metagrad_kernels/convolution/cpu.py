@@ -34,13 +34,13 @@ FLOP = 0.02
 _INT64 = np.dtype(np.int64)
 
 
-def convolution(x: NDArray[Any], w: NDArray[Any], geometry: Geometry) -> NDArray[Any]:
+def convolution(x: NDArray[Any], w: NDArray[Any], geometry: Geometry, bias: NDArray[Any] | None = None) -> NDArray[Any]:
     tasks, kh, kw, _, o = w.shape
     y = np.empty((tasks, x.shape[1], *geometry.output_size(x.shape[2:4], (kh, kw)), o), x.dtype)
     read = _reading(x, geometry, (kh, kw))
     taps = read.table.shape[1]
     b = _whole_vectors(w.reshape(tasks, taps, read.depth, o))
-    _gather(read.pixels, b, y, forward(read.table))
+    _gather(read.pixels, b, y, forward(read.table), None if bias is None else _whole_vectors(bias))
     return y
 
 
@@ -103,8 +103,10 @@ def _flat(x: NDArray[Any]) -> NDArray[Any]:
     return x.reshape(tasks, n, h * wide, c)
 
 
-def _gather(a: NDArray[Any], b: NDArray[Any], out: NDArray[Any], gathering: Gathering) -> None:
-    """Fill `out`, all of whose pixels the gathering names."""
+def _gather(
+    a: NDArray[Any], b: NDArray[Any], out: NDArray[Any], gathering: Gathering, start: NDArray[Any] | None = None
+) -> None:
+    """Fill `out`, all of whose pixels the gathering names, with sums that start at (tasks, columns), or at 0."""
     if not out.size:
         return
     tasks, n = a.shape[:2]
@@ -113,7 +115,8 @@ def _gather(a: NDArray[Any], b: NDArray[Any], out: NDArray[Any], gathering: Gath
     units = int(tiles.sum())
     cost = FLOP * ROWS * b.shape[2] * b.shape[3] * float(tiles @ taps) / units
     zeros = np.zeros(b.shape[2], a.dtype)
-    _kernel(_gather_tiles, a.dtype)(a, b, _flat(out), *gathering, zeros, units=tasks * units, cost=cost)
+    start = np.zeros((tasks, b.shape[3]), a.dtype) if start is None else start
+    _kernel(_gather_tiles, a.dtype)(a, b, _flat(out), *gathering, start, zeros, units=tasks * units, cost=cost)
 
 
 def _whole_vectors(x: NDArray[Any]) -> NDArray[Any]:
@@ -135,7 +138,7 @@ def _kernel(function: Callable[..., None], dtype: np.dtype[Any]) -> Kernel:
     read, written, table, row = const(dtype, 4), mutable(dtype, 4), const(_INT64, 2), const(_INT64, 1)
     arguments = {
         _transpose: (read, written),
-        _gather_tiles: (read, read, written, table, row, row, row, const(dtype, 1)),
+        _gather_tiles: (read, read, written, table, row, row, row, const(dtype, 2), const(dtype, 1)),
         _outer_tiles: (read, read, written, table, const(dtype, 1)),
     }[function]
     return Kernel(function, *arguments)
@@ -164,9 +167,20 @@ def _transpose(w: Any, target: Any, begin: int, end: int) -> None:
 
 
 def _gather_tiles(
-    a: Any, b: Any, out: Any, phases: Any, pixels: Any, taps: Any, sources: Any, zeros: Any, begin: int, end: int
+    a: Any,
+    b: Any,
+    out: Any,
+    phases: Any,
+    pixels: Any,
+    taps: Any,
+    sources: Any,
+    start: Any,
+    zeros: Any,
+    begin: int,
+    end: int,
 ) -> None:
-    """Tiles [begin, end) of out[t, n, pixels[q]] = sum over l of a[t, n, sources[q, l]] @ b[t, taps[l]], by phases.
+    """Tiles [begin, end) of out[t, n, pixels[q]] = start[t] + sum over l of a[t, n, sources[q, l]] @ b[t, taps[l]], by
+    phases.
 
     a (tasks, n, sources, step), read for `depth` elements on; b (tasks, k, depth, columns in whole vectors);
     out (tasks, n, results, columns).
@@ -219,7 +233,10 @@ def _gather_tiles(
             for m in range(ROWS):
                 direct = whole and results[m] != 0
                 out_rows[m] = results[m] + j * size if direct else spill.ctypes.data + m * spill.shape[1] * size
-            gathered(vectors, a, rows.ctypes.data, b_rows.ctypes.data, steps, depth, b_step, out_rows.ctypes.data)
+            first = start.ctypes.data + (t * width + j) * size
+            gathered(
+                vectors, a, rows.ctypes.data, b_rows.ctypes.data, steps, depth, b_step, first, out_rows.ctypes.data
+            )
             if not whole:
                 for m in range(ROWS):
                     image, q = divmod(tile * ROWS + m, count)

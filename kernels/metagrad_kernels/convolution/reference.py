@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from .geometry import Geometry, Pair
 
 
-def convolution(x: NDArray[Any], w: NDArray[Any], geometry: Geometry) -> NDArray[Any]:
+def convolution(x: NDArray[Any], w: NDArray[Any], geometry: Geometry, bias: NDArray[Any] | None = None) -> NDArray[Any]:
     tasks, kh, kw, _, o = w.shape
     high, wide = geometry.output_size(x.shape[2:4], (kh, kw))
     padded = _padded(x, geometry)
     y = np.zeros((tasks, x.shape[1], high, wide, o), x.dtype)
+    if bias is not None:
+        y += bias[:, None, None, None]
     for a, b, here in _taps(geometry, (kh, kw), (high, wide)):
         y += np.einsum("tnijc,tco->tnijo", padded[here], w[:, a, b], optimize=True)
     return y
