@@ -154,7 +154,8 @@ class Experiment:
         """What determines a training, whatever the method; the data set's own step of Adam goes without saying."""
         own = self.args.beta == DEFAULTS[self.args.dataset].beta
         names = [*SETTINGS, *([] if own else ["beta"])]
-        return {name.replace("_", "-"): getattr(self.args, name) for name in names}
+        settings = {name.replace("_", "-"): getattr(self.args, name) for name in names}
+        return {**settings, "pictures": self.splits.train.fingerprint}
 
     def test(self, name: str) -> dict[str, Result]:
         """By mode, what a method makes of the test tasks."""

@@ -87,6 +87,8 @@ class Episodes:
 
     def draw(self, generator: np.random.Generator, tasks: int) -> Draw:
         """Choose classes, turns and drawings, without looking at a picture."""
+        if not isinstance(generator, np.random.Generator):
+            raise OptionError(requires("Episodes", "a numpy.random.Generator", repr(generator)))
         _positive("tasks", tasks)
         classes = distinct(generator, np.full(tasks, len(self.classes)), self.ways)
         turns = np.asarray(generator.integers(0, 4 if self.rotate else 1, classes.shape))

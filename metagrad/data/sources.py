@@ -81,7 +81,7 @@ class Zip:
         if self._opened is None:
             try:
                 self._opened = zipfile.ZipFile(self._path)
-            except (OSError, zipfile.BadZipFile) as error:
+            except (OSError, NotImplementedError, UnicodeDecodeError, zipfile.BadZipFile) as error:
                 raise DataError(requires(self._operation, "a whole zip", self._fault(error))) from error
         return self._opened
 
@@ -103,7 +103,7 @@ class Zip:
         """What a member holds; raises DataError that names zip and member where it is damaged."""
         try:
             return self._file().read(name)
-        except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        except (OSError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
             got = f"the member {name} of {self._path}, which is corrupt: {error}"
             raise DataError(requires(self._operation, "a zip whose members can be read", got)) from error
 

@@ -101,9 +101,11 @@ def check_settings(label: str, settings: dict[str, Any]) -> None:
             raise OptionError(requires("Trainer", "settings that JSON can hold", got)) from None
 
 
-def forget_checkpoint(folder: Path) -> None:
-    """Remove the folder's checkpoint, if there is one: a run starts afresh."""
-    (folder / FILE).unlink(missing_ok=True)
+def set_aside(folder: Path) -> Path | None:
+    """Rename the folder's checkpoint, if there is one, because a run starts afresh; where it is then."""
+    if not (folder / FILE).exists():
+        return None
+    return (folder / FILE).replace(folder / f"earlier-{FILE}")
 
 
 def _named(tree: Any, prefix: str = "") -> dict[str, Any]:

@@ -17,9 +17,9 @@ from .checkpoints import (
     Best,
     Checkpoint,
     check_settings,
-    forget_checkpoint,
     read_checkpoint,
     restore_generator,
+    set_aside,
     write_checkpoint,
 )
 from .metrics import Metrics
@@ -92,7 +92,7 @@ class Trainer:
         """Train from `state` up to `iterations` and return the state then. `generator` samples the tasks.
 
         With `resume`, go on from the folder's checkpoint; where there is none yet, say so and start afresh. More
-        `iterations` than before extend the run.
+        `iterations` than before extend the run. Without, a checkpoint that is there is renamed, and this is said.
 
         Raises Interrupted on Ctrl-C, after saving; NonFiniteError for a loss that is NaN or infinite, with the last
         good checkpoint kept; CheckpointError and OptionError for a checkpoint that cannot be resumed.
@@ -100,18 +100,17 @@ class Trainer:
         begin = 0
         size = 0
         self.best = None
-        if resume:
-            found = read_checkpoint(self.folder, state, self.settings)
-            if found is None:
-                print(f"{self.label}: nothing to resume in {self.folder}, starting afresh", flush=True)
-            else:
-                state, begin, size = found.state, found.iteration, found.metrics_size
-                restore_generator(generator, found.generator)
-                self.best = found.best
+        found = read_checkpoint(self.folder, state, self.settings) if resume else None
+        if found is not None:
+            state, begin, size = found.state, found.iteration, found.metrics_size
+            restore_generator(generator, found.generator)
+            self.best = found.best
+        elif resume:
+            print(f"{self.label}: nothing to resume in {self.folder}, starting afresh", flush=True)
+        elif (kept := set_aside(self.folder)) is not None:
+            print(f"{self.label}: starting afresh; the checkpoint that was there is now {kept}", flush=True)
         if begin > iterations:
             raise OptionError(requires("resume", f"at least the {begin} iterations that are done", f"{iterations}"))
-        if begin == 0:  # an older run's checkpoint goes before the metrics that it counts on
-            forget_checkpoint(self.folder)
         metrics = Metrics(self.folder, size)
         try:
             return self._loop(state, begin, iterations, generator, metrics)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import OptionError, ShapeError, requires
-from ..ops.windows import pair
+from ..ops.windows import padding_pairs, pair, positive
 from ..random import split
 from . import initializers
 from .functions import conv2d
@@ -44,10 +44,13 @@ class Conv2D:
         bias_init: Initializer = initializers.zeros,
         dtype: Any = np.float32,
     ) -> None:
-        if not isinstance(features, int) or features < 1:
-            raise OptionError(requires("Conv2D", "a positive number of features", repr(features)))
-        self.features = features
+        self.features = positive("Conv2D", "features", features)
         self.window = pair("Conv2D", "window", window)
+        moves = pair("Conv2D", "stride", stride), pair("Conv2D", "dilation", dilation)
+        padding_pairs("Conv2D", padding, (1, 1), self.window, *moves)  # refuses what is no padding
+        groups = positive("Conv2D", "groups", groups)
+        if self.features % groups:
+            raise OptionError(requires("Conv2D", f"groups that divide the {self.features} features", f"{groups}"))
         self.settings = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
         self.bias = bias
         self.kernel_init = kernel_init or initializers.glorot_uniform()

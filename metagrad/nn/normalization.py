@@ -22,6 +22,8 @@ class _Norm:
     """A norm's learned scale and offset, one of each for a feature (the last axis)."""
 
     def __init__(self, scale: bool, offset: bool, eps: float, dtype: Any) -> None:
+        if not isinstance(eps, float | int) or not eps > 0:
+            raise OptionError(requires(type(self).__name__, "an eps that is positive", repr(eps)))
         self.scale, self.offset, self.eps, self.dtype = scale, offset, eps, dtype
 
     def init(self, key: Any, shape: tuple[int, ...]) -> Params:

@@ -30,7 +30,7 @@ from .bilinear import Bilinear, added
 from .contraction import LETTERS, broadcast_letters
 from .elementwise import common_device, shape_of
 from .shape import moveaxis, reshape
-from .windows import Pair, padding_pairs, pair
+from .windows import Pair, padding_pairs, pair, positive
 
 if TYPE_CHECKING:
     from ..core.trace import Value
@@ -237,7 +237,7 @@ def conv2d(
     name = "conv2d"
     _check_ranks(name, x, w)
     kh, kw, inputs, outputs = w.shape[-4:]
-    _check_groups(name, groups, outputs)
+    groups = _group_count(name, groups, outputs)
     if x.shape[-1] != inputs * groups:
         need = f"images of {inputs * groups} channels for weights {w.shape} in {groups} group(s)"
         raise ShapeError(requires(name, need, f"images of shape {x.shape}"))
@@ -279,7 +279,7 @@ def conv2d_transpose(
     name = "conv2d_transpose"
     _check_ranks(name, x, w)
     kh, kw, _, outputs = w.shape[-4:]
-    _check_groups(name, groups, outputs)
+    groups = _group_count(name, groups, outputs)
     if x.shape[-1] != outputs:
         raise ShapeError(requires(name, f"images of {outputs} channels for weights {w.shape}", f"shape {x.shape}"))
     stride, dilation = pair(name, "stride", stride), pair(name, "dilation", dilation)
@@ -309,14 +309,17 @@ def _check_ranks(name: str, x: Value, w: Value) -> None:
         raise ShapeError(requires(name, "images of shape (..., h, w, c)", f"shape {shape_of(x)}"))
     if len(shape_of(w)) < 4:
         raise ShapeError(requires(name, "weights of shape (..., kh, kw, c, o)", f"shape {shape_of(w)}"))
-    if x.dtype.kind != "f" or w.dtype.kind != "f":
-        raise DTypeError(requires(name, "images and weights in floating point", f"{x.dtype} and {w.dtype}"))
+    if not all(v.dtype.kind == "f" and v.dtype.itemsize in (4, 8) for v in (x, w)):
+        raise DTypeError(requires(name, "images and weights of float32 or float64", f"{x.dtype} and {w.dtype}"))
+    if min(w.shape[-4:-2]) < 1:
+        raise ShapeError(requires(name, "a window of at least one tap", f"weights of shape {w.shape}"))
 
 
-def _check_groups(name: str, groups: Any, outputs: int) -> None:
-    if not isinstance(groups, int) or groups < 1 or outputs % groups:
-        need = f"groups, a positive integer that divides the weights' {outputs} output channels,"
-        raise OptionError(requires(name, need, repr(groups)))
+def _group_count(name: str, groups: Any, outputs: int) -> int:
+    count = positive(name, "groups", groups)
+    if outputs % count:
+        raise OptionError(requires(name, f"groups that divide the weights' {outputs} output channels", f"{count}"))
+    return count
 
 
 def _geometry(name: str, size: Pair, window: Pair, stride: Any, padding: Any, dilation: Any) -> kernels.Geometry:

@@ -41,6 +41,20 @@ def pair(name: str, what: str, value: Any) -> Pair:
     return found
 
 
+def positive(name: str, what: str, value: Any) -> int:
+    """A positive integer of any type.
+
+    Raises OptionError for anything else.
+    """
+    try:
+        found = as_index(value)
+    except TypeError:
+        found = 0
+    if found < 1:
+        raise OptionError(requires(name, f"a positive integer for the {what}", repr(value)))
+    return found
+
+
 def padding_pairs(
     name: str, padding: Any, size: Pair, window: Pair, stride: Pair, dilation: Pair = (1, 1)
 ) -> PairOfPairs:

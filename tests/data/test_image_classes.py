@@ -91,3 +91,18 @@ def test_it_survives_pickling(classes):
 def test_what_does_not_fit_is_refused_in_a_sentence(classes, make, error, words):
     with pytest.raises(error, match=words):
         make(classes)
+
+
+def test_the_fingerprint_is_that_of_the_pictures_and_their_classes():
+    pictures = np.arange(4 * 3 * 2 * 2, dtype=np.uint8).reshape(4, 3, 2, 2, 1)
+    classes = ImageClasses.of(pictures, ["a", "b", "c", "d"])
+    assert classes.fingerprint == ImageClasses.of(pictures.copy(), ["e", "f", "g", "h"]).fingerprint
+    changed = pictures.copy()
+    changed[3, 2, 1, 1, 0] += 1
+    others = [
+        ImageClasses.of(changed, classes.names),
+        classes.subset([0, 1, 2]),
+        classes.with_rotations(),
+        ImageClasses.of(pictures.reshape(2, 6, 2, 2, 1), ["a", "b"]),
+    ]
+    assert len({classes.fingerprint, *(other.fingerprint for other in others)}) == 5

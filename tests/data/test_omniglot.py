@@ -1,6 +1,7 @@
 """Reading Omniglot: from zips and folders of its layout, by two image settings; clear words when it is not there."""
 
 import os
+import re
 import zipfile
 
 import archives
@@ -137,6 +138,18 @@ def test_a_corrupt_member_is_named(zips):
     with pytest.raises(
         DataError, match=r"Korean/character01/0007_02\.png of .*images_background\.zip, which is corrupt"
     ):
+        read(zips)
+
+
+@pytest.mark.parametrize("place", [6, 10])
+def test_a_zip_of_a_kind_that_cannot_be_read_is_named(zips, place):
+    """The list at a zip's end says which version of the format each member needs, and how it is compressed."""
+    path = zips / "images_background.zip"
+    content = bytearray(path.read_bytes())
+    for member in re.finditer(rb"PK\x01\x02", bytes(content)):
+        content[member.start() + place] = 99
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"images_background\.zip"):
         read(zips)
 
 

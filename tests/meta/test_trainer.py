@@ -64,11 +64,14 @@ def test_a_resumed_run_is_the_unbroken_one_bit_for_bit(tmp_path, stop):
         assert np.array_equal(np.asarray(a), np.asarray(b))
 
 
-def test_training_without_resume_starts_afresh(tmp_path):
+def test_training_without_resume_starts_afresh_and_keeps_the_checkpoint_that_was_there(tmp_path, capsys):
     runs.train(tmp_path, 10)
-    before = files(tmp_path)
+    before, earlier = files(tmp_path), tmp_path / "earlier-checkpoint.safetensors"
     runs.train(tmp_path, 10)
     assert files(tmp_path) == before
+    assert earlier.read_bytes() == before["checkpoint.safetensors"]
+    said = capsys.readouterr().out
+    assert f"the checkpoint that was there is now {earlier}" in said
 
 
 def test_resuming_nothing_starts_afresh_and_says_so(tmp_path, capsys):

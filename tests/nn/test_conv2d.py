@@ -115,12 +115,44 @@ X, W = np.ones((2, 5, 5, 4)), np.ones((3, 3, 4, 6))
         (
             lambda: nn.conv2d(X, W, groups=4),
             OptionError,
-            "[conv2d] requires groups, a positive integer that divides the weights' 6 output channels, but got 4",
+            "[conv2d] requires groups that divide the weights' 6 output channels but got 4",
         ),
         (
             lambda: nn.conv2d(X.astype(int), W),
             DTypeError,
-            "[conv2d] requires images and weights in floating point but got int64 and float64",
+            "[conv2d] requires images and weights of float32 or float64 but got int64 and float64",
+        ),
+        (
+            lambda: nn.conv2d(X.astype(np.float16), W),
+            DTypeError,
+            "[conv2d] requires images and weights of float32 or float64 but got float16 and float64",
+        ),
+        (
+            lambda: nn.conv2d(X, W[:0]),
+            ShapeError,
+            "[conv2d] requires a window of at least one tap but got weights of shape (0, 3, 4, 6)",
+        ),
+        (lambda: nn.conv2d(X, W, np.ones(4)), ShapeError, "[conv2d] requires a bias of shape (6,) but got shape (4,)"),
+        (
+            lambda: nn.Conv2D(8, 3, groups=0),
+            OptionError,
+            "[Conv2D] requires a positive integer for the groups but got 0",
+        ),
+        (
+            lambda: nn.Conv2D(8, 3, groups=3),
+            OptionError,
+            "[Conv2D] requires groups that divide the 8 features but got 3",
+        ),
+        (
+            lambda: nn.Conv2D(8, 3, stride=0),
+            OptionError,
+            "[Conv2D] requires a positive integer or two for the stride but got 0",
+        ),
+        (
+            lambda: nn.Conv2D(8, 3, padding="same"),
+            OptionError,
+            '[Conv2D] requires padding "SAME", "VALID" or ((top, bottom), (left, right)) of integers from 0 but got '
+            "'same'",
         ),
         (
             lambda: nn.conv2d_transpose(X, W),
@@ -139,6 +171,12 @@ def test_what_does_not_fit_is_refused_in_one_sentence(call, error, sentence):
     with pytest.raises(error) as caught:
         call()
     assert str(caught.value) == sentence
+
+
+def test_settings_may_be_integers_of_any_type():
+    y = nn.conv2d(X, W, stride=np.int64(2), groups=np.int32(1))
+    np.testing.assert_array_equal(y, nn.conv2d(X, W, stride=2))
+    assert nn.Conv2D(np.int64(6), np.int64(3)).init(mg.random.key(0), X.shape)["kernel"].shape == W.shape
 
 
 def test_no_image_has_a_negative_size():
