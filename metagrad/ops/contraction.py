@@ -118,6 +118,12 @@ class Contract(Primitive):
         dtype = x.dtype if x.dtype == y.dtype else np.result_type(x.dtype, y.dtype)
         return Aval(sizes, dtype, common_device("contract", (x, y)))
 
+    def flops(self, output: Any, *inputs: Any) -> int:
+        sizes: dict[str, int] = {}
+        for letters, x in zip((self.a, self.b), inputs, strict=True):
+            sizes.update(zip(letters, x.shape, strict=True))
+        return 2 * math.prod(sizes.values())
+
     def vjp(self, i: int, cotangent: Value, output: Value, x: Value, y: Value) -> Value:
         return self.transposes[0].bind(cotangent, y) if i == 0 else self.transposes[1].bind(x, cotangent)
 
@@ -170,6 +176,10 @@ class Affine(Primitive):
         if offset.shape != wanted:
             raise ShapeError(requires("affine", f"an offset of shape {wanted}", f"shape {offset.shape}"))
         return Aval(product.shape, np.result_type(product.dtype, offset.dtype), product.device)
+
+    def flops(self, output: Any, *inputs: Any) -> int:
+        shape: tuple[int, ...] = output.shape
+        return self.product.flops(output, *inputs[:2]) + math.prod(shape)
 
     def vjp(self, i: int, cotangent: Value, output: Value, x: Value, y: Value, offset: Value) -> Value:
         if i < 2:

@@ -1,0 +1,113 @@
+"""How an equation is written: as on a page of mathematics, with the field's signs where there are any."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .program import Program, Step
+
+SIGNS = {
+    "add": "{} + {}",
+    "subtract": "{} - {}",
+    "multiply": "{} * {}",
+    "divide": "{} / {}",
+    "negative": "-{}",
+    "square": "{}²",
+    "sqrt": "√{}",
+    "equal": "{} == {}",
+    "not_equal": "{} != {}",
+    "less": "{} < {}",
+    "less_equal": "{} <= {}",
+    "greater": "{} > {}",
+    "greater_equal": "{} >= {}",
+    "stop_gradient": "stop_gradient({})",
+    "masked": "{1} where {0} > 0",
+}
+_SHORT = {"float": "f", "int": "i", "uint": "u", "bfloat": "bf", "bool": "bool"}
+
+
+def array_type(x: Any) -> str:
+    """dtype and shape: f32[5, 28, 28, 1]."""
+    name = str(x.dtype)
+    kind = name.rstrip("0123456789")
+    return f"{_SHORT.get(kind, kind)}{name[len(kind) :]}[{', '.join(map(str, x.shape))}]"
+
+
+def formula(program: Program, step: Step) -> str:
+    """The right side of an equation: `a @ b + c`, `tanh(d)`, `sum(e, axes 0 1)`."""
+    primitive: Any = step.primitive
+    names = [program.name(x) for x in step.inputs]
+    name = primitive.name
+    if name in SIGNS:
+        return SIGNS[name].format(*names)
+    if name in ("contract", "affine"):
+        product = _product(primitive, *names[:2])
+        return product if name == "contract" else f"{product} + {names[2]}"
+    if name == "add_scaled":
+        sign, size = "-" if primitive.scale < 0 else "+", abs(primitive.scale)
+        return f"{names[0]} {sign} {size:g} * {names[1]}"
+    if name == "pow_scalar":
+        return f"{names[0]} ** {primitive.exponent:g}"
+    return _call(step, names)
+
+
+def _product(primitive: Any, x: str, y: str) -> str:
+    """As a product of matrices where it is one of the last two axes, else by its letters."""
+    a, b, out = primitive.a, primitive.b, primitive.out
+    rows, columns = out[-2:-1], out[-1:]
+    inner = [c for c in a if c in b and c not in out]
+    if len(inner) == 1 and {len(a), len(b)} <= {len(out), 2} and len(out) >= 2:
+        (k,) = inner
+        if rows in b and columns in a:
+            a, b, x, y = b, a, y, x
+        lefts, rights = {rows + k: x, k + rows: f"{x}ᵀ"}, {k + columns: y, columns + k: f"{y}ᵀ"}
+        if a[-2:] in lefts and b[-2:] in rights and {a[:-2], b[:-2]} <= {out[:-2], ""}:
+            return f"{lefts[a[-2:]]} @ {rights[b[-2:]]}"
+    return f"einsum({primitive.a},{primitive.b}->{out}; {x}, {y})"
+
+
+def _call(step: Step, names: list[str]) -> str:
+    settings = [_setting(step, f.name) for f in fields(step.primitive) if f.repr] if step.equation.params else []
+    said = " ".join(s for s in settings if s)
+    return f"{step.primitive.name}({', '.join(names)}{'; ' + said if said else ''})"
+
+
+def _setting(step: Step, name: str) -> str:
+    """A static parameter, where it says more than the shapes do."""
+    value = getattr(step.primitive, name)
+    if name in ("keepdims", "size", "x", "w", "y") or value is None or (name == "shape" and len(step.outputs) == 1):
+        return ""
+    if name == "geometry" and hasattr(value, "stride"):
+        return f"stride {_pair(value.stride)}" if _pair(value.stride) != "1" else ""
+    if isinstance(value, tuple) and all(isinstance(v, int) for v in value):
+        return f"{name} {' '.join(map(str, value))}"
+    return f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+
+
+def _pair(value: tuple[int, int]) -> str:
+    return str(value[0]) if value[0] == value[1] else f"{value[0]}x{value[1]}"
+
+
+def left_side(program: Program, step: Step) -> str:
+    return ", ".join(program.name(x) for x in step.outputs)
+
+
+def count(n: float, unit: str = "") -> str:
+    """A number of things in three digits: 3.2 M, 14."""
+    for size, letter in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if n >= size:
+            scaled = n / size
+            digits = 0 if scaled >= 100 else 1
+            return f"{scaled:.{digits}f} {letter}{unit}"
+    return f"{n:g} {unit}".rstrip()
+
+
+def many(n: int, thing: str) -> str:
+    """`1 equation`, `2 equations`."""
+    return f"{n:,} {thing}{'' if n == 1 else 's'}"
+
+
+def where(path: tuple[str, ...]) -> str:
+    return " / ".join(path)
