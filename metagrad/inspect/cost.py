@@ -74,13 +74,13 @@ class Cost:
             rest = list(self.by_operation.values())[_MOST:]
             other = Tally(sum(t.equations for t in rest), sum(t.flops for t in rest), sum(t.bytes for t in rest))
             rows.append([f"{len(rest)} other operations", *_cells(other)])
-        text = _table(rows)
+        text = table(rows)
         if len(self.by_scope) > 1:
             orders = list(self.by_order)
             rows = [["flop", *[f"order {k}" for k in orders]]]
             for name, tallies in self.by_scope.items():
                 rows.append([name, *[count(tallies[k].flops) if k in tallies else "" for k in orders]])
-            text += "\n\n" + _table(rows)
+            text += "\n\n" + table(rows)
         return (
             f"{text}\n\n"
             f"live memory  at most {count(self.peak, 'B')}, at equation {self.peak_at + 1} of {self.total.equations}\n"
@@ -174,11 +174,13 @@ def _cells(tally: Tally) -> list[str]:
     return [f"{tally.equations:,}", count(tally.flops), count(tally.bytes, "B")]
 
 
-def _table(rows: list[list[str]]) -> str:
+def table(rows: list[list[str]]) -> str:
     """Columns in line: the first to the left, numbers to the right."""
     widths = [max(len(row[k]) for row in rows if len(row) > k) for k in range(max(map(len, rows)))]
     lines = []
     for row in rows:
-        cells = [cell.ljust(w) if k == 0 else cell.rjust(w) for k, (cell, w) in enumerate(zip(row, widths, strict=False))]
+        cells = [
+            cell.ljust(w) if k == 0 else cell.rjust(w) for k, (cell, w) in enumerate(zip(row, widths, strict=False))
+        ]
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)

@@ -23,7 +23,9 @@ def memory_curve(cost: Cost) -> str:
     def y(size: float) -> float:
         return _TOP + _HEIGHT * (1 - size / peak)
 
-    line = " ".join(f"H{_LEFT + k * step:.1f}V{y(size):.1f}H{_LEFT + (k + 1) * step:.1f}" for k, size in enumerate(cost.live))
+    line = " ".join(
+        f"H{_LEFT + k * step:.1f}V{y(size):.1f}H{_LEFT + (k + 1) * step:.1f}" for k, size in enumerate(cost.live)
+    )
     floor = _TOP + _HEIGHT
     area = f"M{_LEFT} {floor}{line}V{floor}Z" if n else ""
     strip, at = "", 0

@@ -34,8 +34,8 @@ def dot(graph: Graph) -> str:
     """
     program = Program.of("dot", graph)
     lines = ["digraph metagrad {", "  node [shape=box, fontname=monospace];"]
-    for var in (*program.inputs, *program.constants):
-        lines.append(f'  "{program.name(var)}" [label="{program.name(var)}: {array_type(var)}", shape=ellipse];')
+    given = [*program.inputs, *(x for x in program.constants if x not in program.numbers)]
+    lines += [f'  "{program.name(x)}" [label="{program.name(x)}: {array_type(x)}", shape=ellipse];' for x in given]
     open_path: tuple[str, ...] = ()
     clusters = 0
     for step in program.steps:
@@ -53,9 +53,9 @@ def dot(graph: Graph) -> str:
     lines += ["  " * k + "}" for k in range(len(open_path), 0, -1)]
     lines.append('  "outputs" [label="outputs", shape=ellipse];')
     for step in program.steps:
-        for x in dict.fromkeys(x for x in step.inputs if isinstance(x, Var)):
+        for x in dict.fromkeys(x for x in step.inputs if isinstance(x, Var) and x not in program.numbers):
             lines.append(f"  {_source(program, x)} -> {step.number};")
-    for x in dict.fromkeys(x for x in program.outputs if isinstance(x, Var)):
+    for x in dict.fromkeys(x for x in program.outputs if isinstance(x, Var) and x not in program.numbers):
         lines.append(f'  {_source(program, x)} -> "outputs";')
     return "\n".join([*lines, "}"])
 

@@ -6,6 +6,7 @@ takes from, and what it gives to. Every edge stands for at least one array that 
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -18,8 +19,13 @@ if TYPE_CHECKING:
 
     from .program import Path, Program, Step
 
-MOST = 48
+MOST = 40
 """Boxes and steps that one view shows, stubs aside."""
+
+_FAN = 6
+"""Edges that a stub may have; what more of the view reads or feeds it has a port instead."""
+_RUN = 4
+"""Equations between boxes from which on they are a box, too."""
 
 
 @dataclass(eq=False)
@@ -57,7 +63,7 @@ class Box:
 def fold(program: Program, most: int = MOST) -> Box:
     """The tree of a program's boxes, by path; no box has more than `most` children.
 
-    Where a path alone holds too many equations, runs of them become boxes, cut where the order changes if that is near.
+    Where a path alone holds too many equations, runs of them become boxes.
     """
     root = Box(())
     known: dict[Path, Box] = {(): root}
@@ -78,6 +84,13 @@ def fold(program: Program, most: int = MOST) -> Box:
 def _bounded(box: Box, most: int) -> list[Box | Step]:
     """Children of which there are not too many: runs of them in boxes, and boxes of these, until they fit."""
     children = box.children
+    if len(box.steps) > most:
+        kinds = itertools.groupby(children, lambda c: isinstance(c, Box))
+        groups = [(boxes, list(group)) for boxes, group in kinds]
+        if len(groups) > 1:
+            children = []
+            for boxes, group in groups:
+                children += group if boxes or len(group) < _RUN else [_run(box.path, group)]
     while len(children) > most:
         size = max(2, min(most, -(-len(children) // most)))
         runs = [children[k : k + size] for k in range(0, len(children), size)]
@@ -87,8 +100,13 @@ def _bounded(box: Box, most: int) -> list[Box | Step]:
 
 def _run(path: Path, children: list[Box | Step]) -> Box:
     steps = sorted((s for c in children for s in (c.steps if isinstance(c, Box) else [c])), key=lambda s: s.number)
-    name = f"equations {steps[0].number + 1} to {steps[-1].number + 1}"
+    kinds = {s.primitive.name for s in steps}
+    what = f"{kinds.pop()}, " if len(kinds) == 1 else ""
+    name = f"{what}equations {steps[0].number + 1} to {steps[-1].number + 1}"
     return Box((*path, name), children, steps, Counter(s.order for s in steps))
+
+
+CONSTANTS = "constants"
 
 
 @dataclass(eq=False)
@@ -105,11 +123,15 @@ Shown = Any
 
 @dataclass(eq=False)
 class View:
-    """What is drawn of a box: nodes in the order of time, and edges between their places, with the arrays they carry."""
+    """What is drawn of a box: nodes in the order of time, and edges between their places, with the arrays they carry.
+
+    `ports` are the edges to constants, and to stubs that have too many to be drawn.
+    """
 
     box: Box
     nodes: list[Shown]
     edges: dict[tuple[int, int], list[Var]]
+    ports: dict[tuple[int, int], list[Var]]
 
 
 def view(program: Program, root: Box, box: Box, most: int = MOST) -> View:
@@ -137,11 +159,11 @@ def view(program: Program, root: Box, box: Box, most: int = MOST) -> View:
     for step in box.steps:
         here = place[step.number]
         for x in step.inputs:
-            if not isinstance(x, Var):
+            if not isinstance(x, Var) or x in program.numbers:
                 continue
             maker = program.maker.get(x)
             if maker is None:
-                link(stub("in", "inputs", None) if x in given else stub("in", "constants", None), here, x)
+                link(stub("in", "inputs" if x in given else CONSTANTS, None), here, x)
             elif maker in place:
                 link(place[maker], here, x)
             else:
@@ -154,7 +176,12 @@ def view(program: Program, root: Box, box: Box, most: int = MOST) -> View:
                 if user not in place and x in program.steps[user].inputs:
                     path = _beside(box.path, program.steps[user].path)
                     link(here, stub("out", f"to {where(path)}", path), x)
-    return View(box, nodes, edges)
+    ports: dict[tuple[int, int], list[Var]] = {}
+    for (_, title), k in stubs.items():
+        ends = [e for e in edges if k in e]
+        if title == CONSTANTS or len(ends) > _FAN:
+            ports.update({e: edges.pop(e) for e in ends})
+    return View(box, nodes, edges, ports)
 
 
 def _opened(box: Box, most: int) -> list[Box | Step]:
@@ -165,11 +192,7 @@ def _opened(box: Box, most: int) -> list[Box | Step]:
     while True:
         boxes = [c for c in shown if isinstance(c, Box)]
         largest = max(boxes, key=lambda c: len(c.steps), default=None)
-        if (
-            largest is None
-            or 3 * len(largest.steps) < len(box.steps)
-            or len(shown) - 1 + len(largest.children) > most
-        ):
+        if largest is None or 3 * len(largest.steps) < len(box.steps) or len(shown) - 1 + len(largest.children) > most:
             return shown
         k = shown.index(largest)
         shown[k : k + 1] = largest.children

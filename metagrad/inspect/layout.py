@@ -6,6 +6,7 @@ from a few sweeps of barycentres, the places from least squares under the condit
 
 from __future__ import annotations
 
+import itertools
 from typing import NamedTuple
 
 Point = tuple[float, float]
@@ -15,6 +16,8 @@ GAP = 24.0
 RISE = 40.0
 """Between layers."""
 _SWEEPS = 6
+_SHORT = 3
+"""How much more an edge to the next layer counts, so that chains run straight."""
 _BENDS = 20_000
 """Beyond so many bends in all, edges go straight."""
 
@@ -53,9 +56,10 @@ def layered(sizes: list[Point], edges: list[tuple[int, int]]) -> Layout:
             down.append([])
         chain.append(b)
         chains[a, b] = chain
-        for above, below in zip(chain, chain[1:], strict=False):
-            down[above].append(below)
-            up[below].append(above)
+        for above, below in itertools.pairwise(chain):
+            weight = _SHORT if len(chain) == 2 else 1
+            down[above] += [below] * weight
+            up[below] += [above] * weight
     _order(layers, up, down)
     x = _places(layers, widths, up, down)
     y, top = [0.0] * len(widths), 0.0

@@ -69,7 +69,8 @@ def _product(primitive: Any, x: str, y: str) -> str:
 
 
 def _call(step: Step, names: list[str]) -> str:
-    settings = [_setting(step, f.name) for f in fields(step.primitive) if f.repr] if step.equation.params else []
+    primitive: Any = step.primitive
+    settings = [_setting(step, f.name) for f in fields(primitive) if f.repr] if step.equation.params else []
     said = " ".join(s for s in settings if s)
     return f"{step.primitive.name}({', '.join(names)}{'; ' + said if said else ''})"
 

@@ -13,6 +13,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..core.graph import Equation, Graph, Var
 from ..errors import DTypeError, requires
 
@@ -62,6 +64,8 @@ class Program:
         self.inputs = inputs
         self.constants = constants
         self.names = names
+        self.numbers: set[Var] = set()
+        """Constants that are written as what they are, wherever they are read."""
         self.steps: list[Step] = []
         self.outputs: list[Any] = []
         self.maker: dict[Var, int] = {}
@@ -86,14 +90,18 @@ class Program:
 
         def place(var: Var) -> Var:
             """The variable here: a new one inside, because a program may run twice."""
-            known[var] = Var(var.shape, var.dtype, var.device, var.number) if prefix else var
-            self.names[known[var]] = prefix + var.name
-            return known[var]
+            known[var] = here = Var(var.shape, var.dtype, var.device, var.number) if prefix else var
+            self.names[here] = prefix + var.name
+            return here
 
         for var in graph.inputs:
             if var not in known:
                 place(var)
-        self.constants += [place(var) for var, _ in graph.constants]
+        for var, value in graph.constants:
+            self.constants.append(place(var))
+            if var.shape == () and isinstance(value, np.ndarray | np.generic):
+                self.names[known[var]] = f"{value.item():g}"  # a number says more than a name
+                self.numbers.add(known[var])
         for equation in graph.equations:
             inputs = tuple([known[x] if isinstance(x, Var) else x for x in equation.inputs])
             path = within + derivations.path(equation)
@@ -149,6 +157,7 @@ class Program:
     def without(self, left_out: set[int], instead: dict[Var, Any]) -> Program:
         """The program with some steps left out, and variables replaced; with what its result needs only."""
         program = Program(self.inputs, self.constants, self.names)
+        program.numbers = self.numbers
         numbers: dict[int, int] = {}
 
         def found(x: Any) -> Any:

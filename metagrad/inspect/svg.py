@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -28,10 +29,16 @@ svg.metagrad .title { font-weight: 600; font-family: system-ui, sans-serif }
 svg.metagrad .edge { fill: none; stroke: #8c959f; stroke-width: 1.1 }
 svg.metagrad .unused { opacity: 0.4 }
 svg.metagrad .stub rect { fill: #f3f4f6; stroke: #c9ced4; stroke-dasharray: 3 2 }
-svg.metagrad .step > rect, svg.metagrad .box > rect.frame { fill: #fff; stroke-width: 1.3 }
+svg.metagrad .frame { stroke-width: 1.3 }
+svg.metagrad .port { fill: #fff; stroke: #57606a }
+svg.metagrad :is(.step, .box):is(:hover, :focus) .frame { stroke-width: 2.6 }
 svg.metagrad [data-step], svg.metagrad [data-path] { cursor: pointer }
 """
 
+_HEAD = (
+    '<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerUnits="userSpaceOnUse" markerWidth="9" '
+    'markerHeight="9" orient="auto"><path d="M0 1 L7 4 L0 7 z" fill="#8c959f"/></marker></defs>'
+)
 _LETTER, _SMALL = 7.3, 6.4
 _LONGEST = 46
 _MARGIN = 16.0
@@ -40,6 +47,12 @@ _LEGEND = 34.0
 
 def colour(order: int) -> str:
     return COLOURS[order % len(COLOURS)]
+
+
+def tint(order: int) -> str:
+    """The order's colour, a tenth of it in white: a ground for text."""
+    own = colour(order)
+    return "#" + "".join(f"{round(229.5 + 0.1 * int(own[k : k + 2], 16)):02x}" for k in (1, 3, 5))
 
 
 def svg(graph: Graph, within: tuple[str, ...] = ()) -> str:
@@ -66,7 +79,9 @@ def find(operation: str, root: Box, path: tuple[str, ...]) -> Box:
     boxes = {box.path: box for box in root.boxes()}
     if path not in boxes:
         near = [where(p) for p in boxes if p[: len(path) - 1] == path[:-1] and p]
-        raise OptionError(requires(operation, f"a path of the graph ({'; '.join(near[:8]) or 'it has none'})", repr(path)))
+        raise OptionError(
+            requires(operation, f"a path of the graph ({'; '.join(near[:8]) or 'it has none'})", repr(path))
+        )
     return boxes[path]
 
 
@@ -74,18 +89,23 @@ def draw(program: Program, seen: View, *, styled: bool = True) -> str:
     """A view as SVG, with its style or for a page that has it."""
     labels = [_label(program, node, seen.box) for node in seen.nodes]
     sizes = [_size(label) for label in labels]
-    laid = layered(sizes, list(seen.edges))
+    shown = [k for k, node in enumerate(seen.nodes) if not isinstance(node, Stub) or any(k in e for e in seen.edges)]
+    place = {k: i for i, k in enumerate(shown)}
+    laid = layered([sizes[k] for k in shown], [(place[a], place[b]) for a, b in seen.edges])
     legend = _legend(program, seen.box)
     width = max(laid.size[0], 150.0 * len(seen.box.orders) + 40) + 2 * _MARGIN
     height = laid.size[1] + 2 * _MARGIN + _LEGEND
     shift = (width - laid.size[0]) / 2
     parts = []
     for (a, b), arrays in seen.edges.items():
-        route = [(x + shift, y + _LEGEND + _MARGIN) for x, y in laid.routes[a, b]]
-        parts.append(_edge(route, sizes[a][1] / 2, sizes[b][1] / 2, _carried(program, arrays), len(arrays)))
-    for node, label, size, (x, y) in zip(seen.nodes, labels, sizes, laid.centres, strict=True):
-        corner = (x + shift - size[0] / 2, y + _LEGEND + _MARGIN - size[1] / 2)
-        parts.append(_node(program, node, label, size, corner))
+        route = [(x + shift, y + _LEGEND + _MARGIN) for x, y in laid.routes[place[a], place[b]]]
+        ends = f'data-from="{a}" data-to="{b}"'
+        parts.append(_edge(route, sizes[a][1] / 2, sizes[b][1] / 2, _carried(program, arrays), len(arrays), ends))
+    for k, (x, y) in zip(shown, laid.centres, strict=True):
+        size = sizes[k]
+        corner = f"{x + shift - size[0] / 2:.1f} {y + _LEGEND + _MARGIN - size[1] / 2:.1f}"
+        drawn = _node(seen.nodes[k], labels[k], size) + _ports(program, seen, k, size)
+        parts.append(f'<g data-node="{k}" transform="translate({corner})">{drawn}</g>')
     if not seen.nodes:
         parts.append(f'<text class="plain" x="{_MARGIN}" y="{_LEGEND + 20}">no equations</text>')
         height += 24
@@ -93,9 +113,8 @@ def draw(program: Program, seen: View, *, styled: bool = True) -> str:
     title = f"{where(seen.box.path) or 'the graph'}: {many(len(seen.box.steps), 'equation')}"
     return (
         f'<svg class="metagrad" xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
-        f'viewBox="0 0 {width:.0f} {height:.0f}" role="img" aria-label="{escape(title)}">{style}'
-        '<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
-        f'<path d="M0 1 L7 4 L0 7 z" fill="#8c959f"/></marker></defs>{legend}{"".join(parts)}</svg>'
+        f'viewBox="0 0 {width:.0f} {height:.0f}" role="img" aria-label="{escape(title)}">{style}{_HEAD}{legend}'
+        f"{''.join(parts)}</svg>"
     )
 
 
@@ -118,50 +137,67 @@ def _size(label: tuple[str, str]) -> Point:
     return (round(width), 38.0 if label[1] else 24.0)
 
 
-def _node(program: Program, node: Shown, label: tuple[str, str], size: Point, corner: Point) -> str:
-    (w, h), (x, y) = size, corner
-    lines = f'<text x="11" y="16" {{}}>{escape(label[0])}</text>'
-    lines += f'<text x="11" y="31" class="small">{escape(label[1])}</text>' if label[1] else ""
+def _node(node: Shown, label: tuple[str, str], size: Point) -> str:
+    w, h = size
     if isinstance(node, Step):
         own = colour(node.order)
-        said = f"order {node.order}" + ("" if node.needed else ", unused")
+        unused, said = ("", "") if node.needed else (" unused", ", unused")
         return (
-            f'<g class="step{"" if node.needed else " unused"}" data-step="{node.number}" tabindex="0" '
-            f'transform="translate({x:.1f} {y:.1f})"><title>{escape(where(node.path) or "top")}, {said}</title>'
-            f'<rect width="{w}" height="{h}" rx="4" stroke="{own}"/>'
-            f'<rect width="5" height="{h}" rx="2" fill="{own}"/>{lines.format("")}</g>'
+            f'<g class="step{unused}" data-step="{node.number}" tabindex="0">'
+            f"<title>{escape(where(node.path) or 'top')}, order {node.order}{said}</title>"
+            f'<rect class="frame" width="{w}" height="{h}" rx="4" fill="{tint(node.order)}" stroke="{own}"/>'
+            f'<rect width="5" height="{h}" rx="2" fill="{own}"/>{_lines(label, "")}</g>'
         )
     if isinstance(node, Box):
         bar, at = "", 0.0
-        for order, many_of in sorted(node.orders.items()):
-            share = w * many_of / len(node.steps)
+        for order, equations in sorted(node.orders.items()):
+            share = w * equations / len(node.steps)
             bar += f'<rect x="{at:.1f}" y="{h - 4}" width="{share:.1f}" height="4" fill="{colour(order)}"/>'
             at += share
-        main = colour(max(node.orders))
+        own, ground = colour(max(node.orders)), tint(max(node.orders))
+        path = escape(where(node.path))
         return (
-            f'<g class="box" data-path="{escape("/".join(node.path))}" tabindex="0" '
-            f'transform="translate({x:.1f} {y:.1f})"><title>{escape(where(node.path))}: open</title>'
-            f'<rect x="3" y="-3" width="{w}" height="{h}" rx="4" fill="#fff" stroke="#d0d7de"/>'
-            f'<rect class="frame" width="{w}" height="{h}" rx="4" stroke="{main}"/>{bar}'
-            f'{lines.format("class=" + chr(34) + "title" + chr(34))}</g>'
+            f'<g class="box" data-path="{path}" tabindex="0"><title>open {path}</title>'
+            f'<rect x="3" y="-3" width="{w}" height="{h}" rx="4" fill="#fff" stroke="{own}" stroke-opacity="0.5"/>'
+            f'<rect class="frame" width="{w}" height="{h}" rx="4" fill="{ground}" stroke="{own}"/>{bar}'
+            f"{_lines(label, 'title')}</g>"
         )
-    link = f' data-path="{escape("/".join(node.path))}" tabindex="0"' if node.path else ""
-    return (
-        f'<g class="stub"{link} transform="translate({x:.1f} {y:.1f})">'
-        f'<rect width="{w}" height="{h}" rx="12"/>{lines.format("class=" + chr(34) + "plain small" + chr(34))}</g>'
-    )
+    link = f' data-path="{escape(where(node.path))}" tabindex="0"' if node.path else ""
+    return f'<g class="stub"{link}><rect width="{w}" height="{h}" rx="12"/>{_lines(label, "plain small")}</g>'
 
 
-def _edge(route: list[Point], above: float, below: float, carried: str, arrays: int) -> str:
+def _lines(label: tuple[str, str], kind: str) -> str:
+    first = f'<text x="11" y="16" class="{kind}">{escape(label[0])}</text>'
+    return first + (f'<text x="11" y="30" class="small">{escape(label[1])}</text>' if label[1] else "")
+
+
+def _ports(program: Program, seen: View, k: int, size: Point) -> str:
+    """Small circles for what a node reads of, and feeds, stubs that are not drawn."""
+    parts = []
+    for side, y, verb in ((1, 0.0, "reads "), (0, size[1], "feeds ")):
+        said = []
+        for e, arrays in seen.ports.items():
+            if e[side] == k:
+                stub = seen.nodes[e[1 - side]].title
+                said.append(f"{'' if ' ' in stub else verb}{stub}: {_carried(program, arrays)}")
+        if said:
+            title = escape("; ".join(said))
+            parts.append(f'<circle class="port" cx="{size[0] - 12}" cy="{y}" r="3.5"><title>{title}</title></circle>')
+    return "".join(parts)
+
+
+def _edge(route: list[Point], above: float, below: float, carried: str, arrays: int, ends: str) -> str:
     """A smooth line through the points, from the edge of one node to that of the other."""
     sign = 1 if route[-1][1] >= route[0][1] else -1
     points = [(route[0][0], route[0][1] + sign * above), *route[1:-1], (route[-1][0], route[-1][1] - sign * below)]
     path = f"M{points[0][0]:.1f} {points[0][1]:.1f}"
-    for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+    for (x0, y0), (x1, y1) in itertools.pairwise(points):
         half = (y1 - y0) / 2
         path += f"C{x0:.1f} {y0 + half:.1f} {x1:.1f} {y1 - half:.1f} {x1:.1f} {y1:.1f}"
     thick = f' style="stroke-width:{min(1.1 + 0.25 * (arrays - 1), 4):.2f}"' if arrays > 1 else ""
-    return f'<path class="edge" d="{path}" marker-end="url(#head)"{thick}><title>{escape(carried)}</title></path>'
+    return (
+        f'<path class="edge" {ends} d="{path}" marker-end="url(#head)"{thick}><title>{escape(carried)}</title></path>'
+    )
 
 
 def _carried(program: Program, arrays: list[Any]) -> str:
@@ -180,5 +216,3 @@ def _legend(program: Program, box: Box) -> str:
         )
         x += 30 + 6.6 * len(said)
     return f'<g class="legend">{"".join(parts)}</g>'
-
-

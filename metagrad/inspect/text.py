@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 from .notation import array_type, formula, left_side, where
@@ -27,7 +28,7 @@ def text(graph: Graph) -> str:
 
     >>> import metagrad as mg
     >>> print(mg.inspect.text(mg.make_graph(mg.grad(mg.sin))(0.5)))
-    inputs   a: f64[]
+    inputs     a: f64[]
     <BLANKLINE>
     order 0
       b = sin(a)  f64[]   unused
@@ -36,12 +37,12 @@ def text(graph: Graph) -> str:
       c = cos(a)  f64[]   ∂b
       d = 1 * c   f64[]   ∂b
     <BLANKLINE>
-    outputs  d
+    outputs    d
     """
     program = Program.of("text", graph)
-    lines = [f"inputs   {', '.join(_typed(program, x) for x in program.inputs) or 'none'}"]
-    if program.constants:
-        lines.append(f"constant {', '.join(_typed(program, x) for x in program.constants)}")
+    lines = [_listed("inputs", program, program.inputs)]
+    if constants := [x for x in program.constants if x not in program.numbers]:
+        lines.append(_listed("constants", program, constants))
     for heading, group in itertools.groupby(program.steps, _heading):
         steps = list(group)
         lines += ["", heading]
@@ -52,19 +53,21 @@ def text(graph: Graph) -> str:
         for step, side, kind in zip(steps, sides, types, strict=True):
             lines.append(f"  {side:{width}}  {kind:{wide}}   {_notes(program, step)}".rstrip())
     outputs = ", ".join(map(program.name, program.outputs))
-    return "\n".join([*lines, "", f"outputs  {outputs}" if program.steps else f"outputs  {outputs} (no equations)"])
+    return "\n".join([*lines, "", _wrapped(f"outputs    {outputs}")])
 
 
 def _heading(step: Step) -> str:
     return f"{where(step.path)}, order {step.order}" if step.path else f"order {step.order}"
 
 
-def _typed(program: Program, x: Any) -> str:
-    return f"{program.name(x)}: {array_type(x)}"
+def _listed(what: str, program: Program, arrays: list[Any]) -> str:
+    return _wrapped(f"{what:10} {', '.join(f'{program.name(x)}: {array_type(x)}' for x in arrays) or 'none'}")
+
+
+def _wrapped(line: str) -> str:
+    return textwrap.fill(line, 100, subsequent_indent=" " * 11, break_long_words=False)
 
 
 def _notes(program: Program, step: Step) -> str:
     notes = [] if step.origin is None else [f"∂{left_side(program, program.steps[step.origin])}"]
     return "   ".join(notes if step.needed else [*notes, "unused"])
-
-
