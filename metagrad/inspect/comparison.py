@@ -90,11 +90,14 @@ def compare(a: Graph, b: Graph, names: tuple[str, str] = ("first", "second")) ->
     Raises DTypeError for what is no Graph, OptionError unless there are two names.
 
     >>> import metagrad as mg
-    >>> def f(x): return mg.sum(mg.exp(x))
-    >>> def graph(mode): return mg.make_graph(lambda x: mg.hvp(f, (x,), (x,), mode=mode))(mg.ones(3))
-    >>> found = mg.inspect.compare(graph("reverse_over_reverse"), graph("forward_over_reverse"))
+    >>> from metagrad import meta
+    >>> def loss(w, batch): return (w - batch) ** 2
+    >>> def graph(first_order):
+    ...     def after(w): return loss(meta.adapt(loss, w, 1.0, steps=1, lr=0.1, first_order=first_order), 2.0)
+    ...     return mg.make_graph(mg.grad(after))(0.5)
+    >>> found = mg.inspect.compare(graph(False), graph(True), ("MAML", "first-order MAML"))
     >>> found.operations[2, "multiply"]
-    (3, 1)
+    (2, 0)
     """
     if not isinstance(names, tuple | list) or len(names) != 2:
         raise OptionError(requires("compare", "two names", repr(names)))

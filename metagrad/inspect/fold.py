@@ -6,6 +6,7 @@ takes from, and what it gives to. Every edge stands for at least one array that 
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections import Counter
 from dataclasses import dataclass, field
@@ -41,16 +42,17 @@ class Box:
     def flops(self) -> int:
         return sum(step.flops for step in self.steps)
 
-    @property
-    def first(self) -> int:
-        return self.steps[0].number
-
     def summary(self) -> str:
         """`order 1: 14 equations, 3.2 Mflop`."""
         orders = sorted(self.orders)
         said = f"order {orders[0]}" if len(orders) == 1 else "orders " + ", ".join(map(str, orders))
         flops = self.flops
         return f"{said}: {many(len(self.steps), 'equation')}" + (f", {count(flops, 'flop')}" if flops else "")
+
+    @functools.cached_property
+    def homes(self) -> dict[int, Path]:
+        """For each step inside, the path of the innermost box that holds it."""
+        return {step.number: box.path for box in self.boxes() for step in box.steps}
 
     def boxes(self) -> Iterator[Box]:
         """Itself and all boxes inside."""
@@ -77,36 +79,39 @@ def fold(program: Program, most: int = MOST) -> Box:
             known[path].orders[step.order] += 1
         known[step.path].children.append(step)
     for box in known.values():
-        box.children = _bounded(box, most)
+        box.children = _bounded(box.path, _runs(box, most), most)
     return root
 
 
-def _bounded(box: Box, most: int) -> list[Box | Step]:
-    """Children of which there are not too many: runs of them in boxes, and boxes of these, until they fit."""
-    children = box.children
-    if len(box.steps) > most:
-        kinds = itertools.groupby(children, lambda c: isinstance(c, Box))
-        groups = [(boxes, list(group)) for boxes, group in kinds]
-        if len(groups) > 1:
-            children = []
-            for boxes, group in groups:
-                children += group if boxes or len(group) < _RUN else [_run(box.path, group)]
-    while len(children) > most:
-        size = max(2, min(most, -(-len(children) // most)))
-        runs = [children[k : k + size] for k in range(0, len(children), size)]
-        children = [_run(box.path, run) for run in runs]
-    return children
+def _runs(box: Box, most: int) -> list[Box | Step]:
+    """The children of a large box, with several equations between two of its boxes made a box, too."""
+    if len(box.steps) <= most or not any(isinstance(child, Box) for child in box.children):
+        return box.children
+    found: list[Box | Step] = []
+    for boxes, group in itertools.groupby(box.children, lambda child: isinstance(child, Box)):
+        children = list(group)
+        found += children if boxes or len(children) < _RUN else [_run(box.path, children, most)]
+    return found
 
 
-def _run(path: Path, children: list[Box | Step]) -> Box:
+def _bounded(path: Path, children: list[Box | Step], most: int) -> list[Box | Step]:
+    """Children of which there are not too many: runs of them become boxes, which again have not too many."""
+    if len(children) <= most:
+        return children
+    size = max(2, -(-2 * len(children) // most))  # half of the room: a view may open the box
+    return [_run(path, children[k : k + size], most) for k in range(0, len(children), size)]
+
+
+def _run(path: Path, children: list[Box | Step], most: int) -> Box:
     steps = sorted((s for c in children for s in (c.steps if isinstance(c, Box) else [c])), key=lambda s: s.number)
     kinds = {s.primitive.name for s in steps}
     what = f"{kinds.pop()}, " if len(kinds) == 1 else ""
-    name = f"{what}equations {steps[0].number + 1} to {steps[-1].number + 1}"
-    return Box((*path, name), children, steps, Counter(s.order for s in steps))
+    own = (*path, f"{what}equations {steps[0].number + 1} to {steps[-1].number + 1}")
+    return Box(own, _bounded(own, children, most), steps, Counter(s.order for s in steps))
 
 
 CONSTANTS = "constants"
+OUTSIDE = "what is around"
 
 
 @dataclass(eq=False)
@@ -167,15 +172,15 @@ def view(program: Program, root: Box, box: Box, most: int = MOST) -> View:
             elif maker in place:
                 link(place[maker], here, x)
             else:
-                path = _beside(box.path, program.steps[maker].path)
-                link(stub("in", f"from {where(path)}", path), here, x)
+                path = _beside(box.path, root.homes[maker])
+                link(stub("in", f"from {where(path) or OUTSIDE}", path), here, x)
         for x in step.outputs:
             if x in results:
                 link(here, stub("out", "outputs", None), x)
             for user in step.users:
                 if user not in place and x in program.steps[user].inputs:
-                    path = _beside(box.path, program.steps[user].path)
-                    link(here, stub("out", f"to {where(path)}", path), x)
+                    path = _beside(box.path, root.homes[user])
+                    link(here, stub("out", f"to {where(path) or OUTSIDE}", path), x)
     ports: dict[tuple[int, int], list[Var]] = {}
     for (_, title), k in stubs.items():
         ends = [e for e in edges if k in e]
@@ -203,4 +208,4 @@ def _beside(path: Path, other: Path) -> Path:
     shared = 0
     while shared < min(len(path), len(other)) and path[shared] == other[shared]:
         shared += 1
-    return other[: shared + 1] or ()
+    return other[: shared + 1]

@@ -78,7 +78,11 @@ def _call(step: Step, names: list[str]) -> str:
 def _setting(step: Step, name: str) -> str:
     """A static parameter, where it says more than the shapes do."""
     value = getattr(step.primitive, name)
-    if name in ("keepdims", "size", "x", "w", "y") or value is None or (name == "shape" and len(step.outputs) == 1):
+    if (
+        name in ("keepdims", "size", "x", "w", "y")
+        or value in (None, ())
+        or (name == "shape" and len(step.outputs) == 1)
+    ):
         return ""
     if name == "geometry" and hasattr(value, "stride"):
         return f"stride {_pair(value.stride)}" if _pair(value.stride) != "1" else ""

@@ -5,8 +5,6 @@ const canvas = document.getElementById("canvas");
 const panel = document.getElementById("panel");
 const trail = document.getElementById("trail");
 const find = document.getElementById("find");
-const colours = ["#0072B2", "#E69F00", "#CC79A7", "#009E73", "#D55E00", "#56B4E9"];
-const words = ["the function itself", "made by a derivative", "made by a derivative of a derivative"];
 const READABLE = 0.7;
 let picture = null;
 let whole = null;
@@ -68,7 +66,13 @@ function show(k) {
 
 function open(path) {
   const k = data.paths.indexOf(path);
-  if (k >= 0) show(k);
+  if (k >= 0) return show(k);
+  const within = `(${path.split(" / ").map((part) => JSON.stringify(part)).join(", ")},)`;
+  panel.replaceChildren(
+    make("h2", "not on this page"),
+    make("div", "The page has no room for what is inside. It is drawn by", "said"),
+    make("pre", `mg.inspect.html(graph, within=${within})`, "code"),
+  );
 }
 
 function overview() {
@@ -85,12 +89,15 @@ function named(number) {
   const step = data.steps[number];
   const item = make("li");
   const dot = make("span", undefined, "dot");
-  dot.style.background = colours[step.order % colours.length];
+  dot.style.background = data.colours[step.order % data.colours.length];
   item.append(dot, link(`${step.left} = ${step.formula}`, () => go(number)));
   return item;
 }
 
-function list(title, numbers, others) {
+function list(title, all, others) {
+  const numbers = all.filter((k) => k in data.steps);
+  const absent = all.length - numbers.length;
+  if (absent) others = [...others, `${absent} that the page has no room for`];
   if (!numbers.length && !others.length) return;
   const items = make("ul");
   items.append(...others.map((text) => make("li", text, "said")), ...numbers.slice(0, 40).map(named));
@@ -107,7 +114,7 @@ function source(title, step) {
 function tell(number) {
   const step = data.steps[number];
   light(picture.querySelector(`[data-step="${number}"]`));
-  const order = `order ${step.order}: ${words[step.order] || `a derivative taken ${step.order} times`}`;
+  const order = `order ${step.order}: ${data.words[step.order] || `a derivative taken ${step.order} times`}`;
   panel.replaceChildren(
     make("h2", `equation ${number + 1}`),
     make("div", `${step.left} = ${step.formula}`, "formula"),
@@ -119,7 +126,7 @@ function tell(number) {
   );
   source("made at", step);
   const origins = [];
-  for (let k = step.origin; k !== null; k = data.steps[k].origin) origins.push(k);
+  for (let k = step.origin; k !== null && k in data.steps; k = data.steps[k].origin) origins.push(k);
   if (origins.length) {
     list(origins.length === 1 ? "part of the derivative of" : "part of the derivative of, in turn", origins, []);
     source("which was written at", data.steps[origins.at(-1)]);
@@ -179,9 +186,9 @@ find.addEventListener("input", () => {
   const wanted = find.value.trim().toLowerCase();
   if (!wanted) return overview();
   const hits = [];
-  data.steps.forEach((step, k) => {
-    if (`${step.left} = ${step.formula} ${step.path}`.toLowerCase().includes(wanted)) hits.push(k);
-  });
+  for (const [k, step] of Object.entries(data.steps)) {
+    if (`${step.left} = ${step.formula} ${step.path}`.toLowerCase().includes(wanted)) hits.push(Number(k));
+  }
   panel.replaceChildren();
   if (hits.length) list(`${hits.length} found`, hits, []);
   else panel.append(make("p", `No equation has “${find.value}” in its formula or its path.`, "said"));

@@ -8,47 +8,70 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .cost import Cost, cost_of
+from .cost import ORDERS, Cost, cost_of
 from .curve import memory_curve
-from .fold import Box, fold, view
+from .fold import fold, view
 from .notation import array_type, count, formula, left_side, many, where
 from .program import Program, Step
-from .svg import STYLE, draw
+from .svg import COLOURS, STYLE, draw, find
 
 if TYPE_CHECKING:
     from ..core.graph import Graph, Source
+    from .fold import Box, View
 
 _HERE = Path(__file__).parent
 
 
-def html(graph: Graph, title: str = "graph") -> str:
-    """The graph as a page: write it to a file and open it in any browser.
+def html(graph: Graph, title: str = "graph", within: tuple[str, ...] = ()) -> str:
+    """The graph, or the part of it whose path is `within`, as a page: write it to a file and open it in any browser.
 
-    It begins with the whole graph, folded (see `mg.inspect.svg`). A click on a box opens it; a click on an equation
-    shows its line of source, what it is the derivative of, and what uses it. Drag to pan, turn the wheel to zoom.
+    It begins with the whole, folded (see `mg.inspect.svg`). A click on a box opens it; a click on an equation shows its
+    line of source, what it is the derivative of, and what uses it. Drag to pan, turn the wheel to zoom. A page draws
+    some thousands of equations; the boxes of a larger graph that it has no room for say how to draw them.
 
-    Raises DTypeError for what is no Graph.
+    Raises DTypeError for what is no Graph, OptionError for a path that the graph does not have.
 
     >>> import metagrad as mg
     >>> page = mg.inspect.html(mg.make_graph(mg.grad(mg.sin))(0.5))
-    >>> page[:15], "http://" in page.replace("http://www.w3.org", "")
+    >>> page[:15], "https:" in page
     ('<!doctype html>', False)
     """
     program = Program.of("html", graph)
     root = fold(program)
-    boxes = list(root.boxes())
+    views = _views(program, root, find("html", root, tuple(within)))
+    homes: dict[int, int] = {}
+    for k, seen in enumerate(views):
+        homes.update((step.number, k) for step in seen.box.children if isinstance(step, Step))
+        homes.update((node.number, k) for node in seen.nodes if isinstance(node, Step) and node.number not in homes)
     found = cost_of(program)
     data = {
-        "paths": [where(box.path) for box in boxes],
-        "parts": [list(box.path) for box in boxes],
-        "homes": _homes(boxes, len(program.steps)),
-        "steps": [_said(program, step) for step in program.steps],
+        "paths": [where(seen.box.path) for seen in views],
+        "parts": [list(seen.box.path) for seen in views],
+        "homes": homes,
+        "steps": {k: _said(program, program.steps[k]) for k in sorted(homes)},
+        "colours": COLOURS,
+        "words": ORDERS,
     }
-    views = "".join(
-        f'<template id="view{k}">{draw(program, view(program, root, box), styled=False)}</template>'
-        for k, box in enumerate(boxes)
+    drawn = "".join(
+        f'<template id="view{k}">{draw(program, seen, styled=False)}</template>' for k, seen in enumerate(views)
     )
-    return _page(title, _summary(found), _overview(found), views, data)
+    return _page(title, _summary(found), _overview(found), drawn, data)
+
+
+_MOST = 6000
+"""Boxes and equations that a page draws."""
+
+
+def _views(program: Program, root: Box, start: Box) -> list[View]:
+    """Views of a box and of those inside it, the outer ones first, as many as a page has room for."""
+    found, drawn = [], 0
+    for box in sorted(start.boxes(), key=lambda b: len(b.path)):
+        seen = view(program, root, box)
+        drawn += len(seen.nodes)
+        if found and drawn > _MOST:
+            break
+        found.append(seen)
+    return found
 
 
 def notebook(graph: Graph) -> str:
@@ -88,16 +111,6 @@ def _summary(cost: Cost) -> str:
 
 def _overview(cost: Cost) -> str:
     return f"<h2>Live memory</h2>{memory_curve(cost)}<h2>Cost</h2><pre>{escape(str(cost))}</pre>"
-
-
-def _homes(boxes: list[Box], steps: int) -> list[int]:
-    """For each step the number of the innermost box that shows it."""
-    homes = [0] * steps
-    for k, box in enumerate(boxes):
-        for child in box.children:
-            if isinstance(child, Step):
-                homes[child.number] = k
-    return homes
 
 
 def _said(program: Program, step: Step) -> dict[str, Any]:

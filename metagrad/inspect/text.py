@@ -35,9 +35,9 @@ def text(graph: Graph) -> str:
     <BLANKLINE>
     gradient, order 1
       c = cos(a)  f64[]   ∂b
-      d = 1 * c   f64[]   ∂b
+      e = 1 * c   f64[]   ∂b
     <BLANKLINE>
-    outputs    d
+    outputs    e
     """
     program = Program.of("text", graph)
     lines = [_listed("inputs", program, program.inputs)]

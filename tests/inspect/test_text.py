@@ -1,0 +1,108 @@
+"""Graphs as text: readable, exact, and true to the graph."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from programs import conv_meta_step, meta_gradient, product
+
+import metagrad as mg
+from metagrad import inspect
+from metagrad.errors import DTypeError
+
+
+def test_the_second_derivative_of_a_product_reads_like_a_page_of_mathematics():
+    assert inspect.text(mg.make_graph(mg.grad(mg.grad(product)))(0.3)) == (
+        """\
+inputs     a: f64[]
+
+order 0
+  b = sin(a)  f64[]   unused
+  c = b * a   f64[]   unused
+
+gradient 1, order 1
+  e = 1 * a   f64[]   ∂c
+  f = 1 * b   f64[]   ∂c   unused
+  g = cos(a)  f64[]   ∂b
+  h = e * g   f64[]   ∂b   unused
+  i = f + h   f64[]   ∂b   unused
+
+gradient 2 / gradient 1, order 2
+  k = 1 * g   f64[]   ∂h
+  l = 1 * e   f64[]   ∂h
+  m = sin(a)  f64[]   ∂g
+  n = l * m   f64[]   ∂g
+  o = -n      f64[]   ∂g
+  p = k * 1   f64[]   ∂e
+  q = o + p   f64[]   ∂e
+
+gradient 2, order 1
+  r = cos(a)  f64[]   ∂b
+  t = 1 * r   f64[]   ∂b
+  u = q + t   f64[]   ∂b
+
+outputs    u"""
+    )
+
+
+def test_a_gradient_stands_where_it_was_taken():
+    lines = inspect.text(mg.make_graph(meta_gradient())(1.5)).splitlines()
+    headings = [line for line in lines if line.endswith(("order 0", "order 1", "order 2"))]
+    inner = "inner step 1 / gradient, order 1"
+    assert headings.index("inner step 1, order 0") < headings.index(inner)
+    assert headings.index(inner) < headings.index("inner step 2, order 0")
+    assert headings.index("inner step 2 / gradient, order 1") < headings.index("gradient, order 1")
+    outer = ["gradient / inner step 2 / gradient, order 2", "gradient / inner step 1 / gradient, order 2"]
+    assert headings.index(outer[0]) < headings.index(outer[1])
+
+
+def test_layers_and_the_query_loss_are_named_in_the_graph():
+    step, params = conv_meta_step(steps=1)
+    scopes = {e.scope for e in mg.make_graph(step)(params).equations}
+    assert ("inner step 1", "conv2d 0") in scopes
+    assert ("inner step 1", "batch_norm 1") in scopes
+    assert ("query loss", "dense 13") in scopes
+
+
+def test_products_are_written_as_products():
+    def text(f, *shapes):
+        return inspect.text(mg.make_graph(f)(*map(np.ones, shapes)))
+
+    assert "c = a @ b " in text(mg.matmul, (4, 3), (3, 2))
+    assert "c = a @ b " in text(mg.matmul, (7, 4, 3), (7, 3, 2))
+    both = text(mg.grad(lambda x, w: mg.sum(x @ w), argnums=(0, 1)), (4, 3), (3, 2))
+    assert " @ bᵀ " in both
+    assert " = aᵀ @ " in both
+    assert "c = einsum(abc,abc->c; a, b)" in text(lambda x, y: mg.einsum("abc,abc->c", x, y), (4, 3, 2), (4, 3, 2))
+    assert "b = sum(a; axes 0)" in text(lambda x: mg.sum(x, axis=0), (4, 3))
+    assert "stride 2" in text(lambda x, w: mg.nn.conv2d(x, w, stride=2), (1, 8, 8, 3), (3, 3, 3, 4))
+
+
+def test_what_a_checkpoint_runs_is_laid_open():
+    graph = mg.make_graph(mg.grad(mg.checkpoint(product)))(0.3)
+    found = inspect.text(graph)
+    assert "gradient / checkpoint" in found
+    assert found.count("sin(a)") == 2  # once forwards, once again
+    plain = inspect.text(mg.make_graph(mg.grad(product))(0.3))
+    assert plain.count("sin(a)") == 1
+
+
+def test_a_graph_without_equations_is_said_to_have_none():
+    assert inspect.text(mg.make_graph(lambda x: x)(0.3)) == "inputs     a: f64[]\n\noutputs    a"
+
+
+@pytest.mark.parametrize("look", [inspect.text, inspect.svg, inspect.html, inspect.dot, inspect.cost])
+def test_what_is_no_graph_is_refused(look):
+    with pytest.raises(DTypeError, match=rf"^\[{look.__name__}\] requires a Graph, as mg.make_graph\(f\)\(\*args\)"):
+        look(product)
+
+
+def test_a_graph_that_another_one_traces_keeps_its_scopes_orders_and_lines():
+    graph = mg.make_graph(meta_gradient())(1.5)
+    again = mg.make_graph(graph)(1.5)
+    for old, new in zip(graph.equations, again.equations, strict=True):
+        assert (old.order, old.scope, old.source) == (new.order, new.scope, new.source)
+    assert inspect.text(again) == inspect.text(graph)
+    with mg.named_scope("around"):
+        around = mg.make_graph(graph)(1.5)
+    assert {e.scope[0] for e in around.equations} == {"around"}
