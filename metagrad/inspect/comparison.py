@@ -40,14 +40,14 @@ class Comparison:
     def __str__(self) -> str:
         a, b = self.costs
         totals, orders = (a.total, b.total), sorted({*a.by_order, *b.by_order})
-        rows = [["", *self.names, "difference"], _row("equations", *[t.equations for t in totals])]
-        rows += [_row(f"  order {k}", *[c.by_order.get(k, _NONE).equations for c in self.costs]) for k in orders]
+        rows = [["", *self.names, "difference"], _exact("equations", *[t.equations for t in totals])]
+        rows += [_exact(f"  order {k}", *[c.by_order.get(k, _NONE).equations for c in self.costs]) for k in orders]
         rows.append(_row("flop", *[t.flops for t in totals]))
         rows += [_row(f"  order {k}", *[c.by_order.get(k, _NONE).flops for c in self.costs]) for k in orders]
         rows += [
             _row("bytes moved", *[t.bytes for t in totals]),
             _row("live memory, bytes", a.peak, b.peak),
-            _row("longest chain", a.chain, b.chain),
+            _exact("longest chain", a.chain, b.chain),
             _row("dearest chain, flop", a.chain_flops, b.chain_flops),
         ]
         text = table(rows)
@@ -55,7 +55,7 @@ class Comparison:
             return f"{text}\n\nthe same operations of the same orders"
         rows = [["equations that differ", *self.names, "difference"]]
         shown = list(self.operations.items())[:_MOST]
-        rows += [_row(f"order {order}  {name}", *pair) for (order, name), pair in shown]
+        rows += [_exact(f"order {order}  {name}", *pair) for (order, name), pair in shown]
         text += f"\n\n{table(rows)}"
         rest = len(self.operations) - len(shown)
         return f"{text}\nand {rest} more kinds" if rest else text
@@ -111,3 +111,7 @@ def compare(a: Graph, b: Graph, names: tuple[str, str] = ("first", "second")) ->
 def _row(name: str, a: int, b: int) -> list[str]:
     """Two numbers and what the second has more."""
     return [name, count(a), count(b), "" if a == b else f"{'+' if b > a else '-'}{count(abs(b - a))}"]
+
+
+def _exact(name: str, a: int, b: int) -> list[str]:
+    return [name, f"{a:,}", f"{b:,}", "" if a == b else f"{b - a:+,}"]

@@ -65,6 +65,8 @@ def _product(primitive: Any, x: str, y: str) -> str:
         lefts, rights = {rows + k: x, k + rows: f"{x}ᵀ"}, {k + columns: y, columns + k: f"{y}ᵀ"}
         if a[-2:] in lefts and b[-2:] in rights and {a[:-2], b[:-2]} <= {out[:-2], ""}:
             return f"{lefts[a[-2:]]} @ {rights[b[-2:]]}"
+    if len(inner) == 1 and 1 in (len(a), len(b)) and (a[:-1] + b[1:] == out or (len(a) == 1 and b[-2:-1] == a)):
+        return f"{x} @ {y}"  # a vector among them
     return f"einsum({primitive.a},{primitive.b}->{out}; {x}, {y})"
 
 

@@ -54,13 +54,13 @@ function show(k) {
   picture.removeAttribute("height");
   picture.setAttribute("preserveAspectRatio", "xMidYMid meet");
   canvas.prepend(picture);
-  fit(READABLE);
   trail.replaceChildren(link("all", () => show(0)));
   const parts = data.parts[k];
   parts.forEach((part, depth) => {
     const path = parts.slice(0, depth + 1).join(" / ");
     trail.append(" / ", depth + 1 < parts.length ? link(part, () => open(path)) : part);
   });
+  fit(READABLE);
   overview();
 }
 

@@ -50,7 +50,7 @@ def test_what_differentiates_a_derivative_is_second_order(f):
 def test_what_does_not_is_not_and_the_report_says_why(f, why):
     report = inspect.order_report(f, 1.5)
     assert not report.second_order
-    with pytest.raises(AssertionError, match="^not second order: ") as caught:
+    with pytest.raises(AssertionError, match=r"^not second order: ") as caught:
         inspect.assert_second_order(f, 1.5)
     assert str(caught.value) == str(report)
     assert why in str(report)

@@ -70,6 +70,9 @@ def test_products_are_written_as_products():
 
     assert "c = a @ b " in text(mg.matmul, (4, 3), (3, 2))
     assert "c = a @ b " in text(mg.matmul, (7, 4, 3), (7, 3, 2))
+    assert "c = a @ b " in text(mg.matmul, (4, 3), (3,))
+    assert "c = a @ b " in text(mg.matmul, (3,), (3, 2))
+    assert "c = a @ b " in text(mg.matmul, (3,), (3,))
     both = text(mg.grad(lambda x, w: mg.sum(x @ w), argnums=(0, 1)), (4, 3), (3, 2))
     assert " @ bᵀ " in both
     assert " = aᵀ @ " in both
