@@ -115,7 +115,7 @@ def _ranks(n: int, edges: list[tuple[int, int]]) -> list[int]:
     rank = [0] * n
     for node in ready:
         for target in out[node]:
-            rank[target] = max(rank[target], rank[node] + 1)
+            rank[target] = rank[node] + 1  # they come by rising rank, so the last one counts
             missing[target] -= 1
             if not missing[target]:
                 ready.append(target)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from ..core import trace as tracing
 from ..core.primitive import Aval
 from ..core.tensor import public
 from ..errors import OptionError, ShapeError, requires
@@ -179,9 +180,14 @@ class Sequential:
 
     def _run(self, k: int, params: Params, x: Any, options: dict[str, Any]) -> tuple[Any, Any]:
         """The output of layer k, and its new state: {} for most."""
-        layer: Any = self.layers[k]
+        if not tracing.graphs_running:  # nobody reads scopes
+            return self._output(k, params, x, options)
         with named_scope(self._scopes[k]):
-            output = layer.apply(params, x, **options) if hasattr(layer, "apply") else layer(x)
+            return self._output(k, params, x, options)
+
+    def _output(self, k: int, params: Params, x: Any, options: dict[str, Any]) -> tuple[Any, Any]:
+        layer: Any = self.layers[k]
+        output = layer.apply(params, x, **options) if hasattr(layer, "apply") else layer(x)
         return output if self._stateful[k] else (output, {})
 
     def apply(self, params: Params, x: Any, *, key: Any = None, state: Any = None, train: bool = True) -> Any:

@@ -92,6 +92,17 @@ def test_peak_memory_of_the_conv_meta_step_is_that_of_a_plain_simulation():
     assert inspect.cost(graph).peak == simulated_peak(graph)
 
 
+def test_a_view_takes_no_memory_and_holds_what_it_looks_at():
+    def f(x):
+        first = mg.exp(x)[:1]
+        return mg.sum(mg.sin(x)) + first
+
+    # x and exp(x); the view; sin(x); its sum; sin(x) is gone, but exp(x) is held by its view.
+    assert inspect.cost(mg.make_graph(f)(np.ones(1000))).live == [16000, 16000, 24000, 24008, 16016]
+    spread = mg.make_graph(lambda x: mg.broadcast_to(mg.sum(x), (1000,)) * x)(np.ones(1000))
+    assert inspect.cost(spread).peak == 16008
+
+
 def test_peak_memory_is_that_which_running_the_graph_takes():
     def f(x):
         y = mg.exp(mg.sin(x))

@@ -70,6 +70,8 @@ def test_folding_loses_no_equation_and_every_edge_is_a_dependence(program, most)
         assert sorted(inside) == sorted(s.number for s in box.steps)
         said = [sum(node.orders.values()) if isinstance(node, Box) else len(steps_of(node)) for node in seen.nodes]
         assert sum(said) == len(box.steps)
+        stubs = [k for k, node in enumerate(seen.nodes) if isinstance(node, Stub)]
+        assert all(sum(k in ends for ends in seen.edges) <= 6 for k in stubs)
         carried = set()
         for (a, b), arrays in {**seen.edges, **seen.ports}.items():
             tail, head = seen.nodes[a], seen.nodes[b]
