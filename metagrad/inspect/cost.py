@@ -69,11 +69,11 @@ class Cost:
         rows = [["", "equations", "flop", "moved"]]
         rows += [[f"order {k}", *_cells(tally)] for k, tally in self.by_order.items()]
         rows += [["total", *_cells(self.total)], []]
-        rows += [[name, *_cells(tally)] for name, tally in list(self.by_operation.items())[:_MOST]]
-        if len(self.by_operation) > _MOST:
-            rest = list(self.by_operation.values())[_MOST:]
+        operations = list(self.by_operation.items())
+        rows += [[name, *_cells(tally)] for name, tally in operations[:_MOST]]
+        if rest := [tally for _, tally in operations[_MOST:]]:
             other = Tally(sum(t.equations for t in rest), sum(t.flops for t in rest), sum(t.bytes for t in rest))
-            rows.append([f"{len(rest)} other operations", *_cells(other)])
+            rows.append([many(len(rest), "other operation"), *_cells(other)])
         text = table(rows)
         if len(self.by_scope) > 1:
             orders = list(self.by_order)

@@ -48,6 +48,8 @@ def formula(program: Program, step: Step) -> str:
     if name == "add_scaled":
         sign, size = "-" if primitive.scale < 0 else "+", abs(primitive.scale)
         return f"{names[0]} {sign} {size:g} * {names[1]}"
+    if name == "slice":
+        return f"{names[0]}[{', '.join(map(_index, primitive.index))}]"
     if name == "pow_scalar":
         return f"{names[0]} ** {primitive.exponent:g}"
     return _call(step, names)
@@ -77,17 +79,21 @@ def _call(step: Step, names: list[str]) -> str:
     return f"{step.primitive.name}({', '.join(names)}{'; ' + said if said else ''})"
 
 
+_SAID_BY_SHAPES = {"keepdims", "shape", "size", "x", "w", "y"}
+
+
 def _setting(step: Step, name: str) -> str:
     """A static parameter, where it says more than the shapes do."""
     value = getattr(step.primitive, name)
-    if (
-        name in ("keepdims", "size", "x", "w", "y")
-        or value in (None, ())
-        or (name == "shape" and len(step.outputs) == 1)
-    ):
+    if name in _SAID_BY_SHAPES or value in (None, (), ((0, 0), (0, 0))):
         return ""
-    if name == "geometry" and hasattr(value, "stride"):
-        return f"stride {_pair(value.stride)}" if _pair(value.stride) != "1" else ""
+    if name == "window" and "geometry" in step.equation.params:
+        return ""
+    if name == "geometry":
+        pairs = [(what, getattr(value, what)) for what in ("stride", "dilation")]
+        return " ".join(f"{what} {_pair(pair)}" for what, pair in pairs if pair != (1, 1))
+    if name in ("window", "stride", "dilation"):
+        return f"{name} {_pair(value)}"
     if isinstance(value, tuple) and all(isinstance(v, int) for v in value):
         return f"{name} {' '.join(map(str, value))}"
     return f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
@@ -95,6 +101,14 @@ def _setting(step: Step, name: str) -> str:
 
 def _pair(value: tuple[int, int]) -> str:
     return str(value[0]) if value[0] == value[1] else f"{value[0]}x{value[1]}"
+
+
+def _index(item: Any) -> str:
+    """An integer, a new axis, an ellipsis or a slice, as it is written in an index."""
+    if not isinstance(item, tuple):
+        return "..." if item is Ellipsis else str(item)
+    start, stop, step = ("" if b is None else str(b) for b in item)
+    return f"{start}:{stop}" + (f":{step}" if step else "")
 
 
 def left_side(program: Program, step: Step) -> str:

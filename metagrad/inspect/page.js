@@ -29,10 +29,10 @@ function look(x, y, width, height) {
   picture.setAttribute("viewBox", `${x} ${y} ${width} ${height}`);
 }
 
-// The drawing at a scale between two bounds, from its top: no larger than life, and not so small that it cannot be read.
+// The drawing in all its width, from its top: no larger than life, and not so small for its height that it cannot be read.
 function fit(least) {
   const [width, height] = [canvas.clientWidth, canvas.clientHeight];
-  const scale = Math.min(1, Math.max(least, Math.min(width / whole.width, height / whole.height)));
+  const scale = Math.min(1, width / whole.width, Math.max(least, height / whole.height));
   look((whole.width - width / scale) / 2, 0, width / scale, height / scale);
 }
 

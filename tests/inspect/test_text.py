@@ -78,7 +78,11 @@ def test_products_are_written_as_products():
     assert " = aᵀ @ " in both
     assert "c = einsum(abc,abc->c; a, b)" in text(lambda x, y: mg.einsum("abc,abc->c", x, y), (4, 3, 2), (4, 3, 2))
     assert "b = sum(a; axes 0)" in text(lambda x: mg.sum(x, axis=0), (4, 3))
-    assert "stride 2" in text(lambda x, w: mg.nn.conv2d(x, w, stride=2), (1, 8, 8, 3), (3, 3, 3, 4))
+    assert "b = a[1:, ::2]" in text(lambda x: x[1:, ::2], (4, 3))
+    assert "max_pool(a; window 2 stride 2)" in text(lambda x: mg.nn.max_pool2d(x, 2), (1, 4, 4, 1))
+    assert "c = convolution(a, b; stride 2)" in text(
+        lambda x, w: mg.nn.conv2d(x, w, stride=2), (1, 8, 8, 3), (3, 3, 3, 4)
+    )
 
 
 def test_what_a_checkpoint_runs_is_laid_open():
