@@ -54,7 +54,7 @@ function show(k) {
   picture.removeAttribute("height");
   picture.setAttribute("preserveAspectRatio", "xMidYMid meet");
   canvas.prepend(picture);
-  trail.replaceChildren(link("all", () => show(0)));
+  trail.replaceChildren(link("all", () => open("")));
   const parts = data.parts[k];
   parts.forEach((part, depth) => {
     const path = parts.slice(0, depth + 1).join(" / ");
@@ -67,11 +67,12 @@ function show(k) {
 function open(path) {
   const k = data.paths.indexOf(path);
   if (k >= 0) return show(k);
-  const within = `(${path.split(" / ").map((part) => JSON.stringify(part)).join(", ")},)`;
+  const parts = path.split(" / ").map((part) => JSON.stringify(part));
+  const within = path ? `, within=(${parts.join(", ")}${parts.length === 1 ? "," : ""})` : "";
   panel.replaceChildren(
     make("h2", "not on this page"),
-    make("div", "The page has no room for what is inside. It is drawn by", "said"),
-    make("pre", `mg.inspect.html(graph, within=${within})`, "code"),
+    make("div", "This page does not hold it. It is drawn by", "said"),
+    make("pre", `mg.inspect.html(graph${within})`, "code"),
   );
 }
 

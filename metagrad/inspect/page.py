@@ -64,7 +64,8 @@ _MOST = 6000
 
 def _views(program: Program, root: Box, start: Box) -> list[View]:
     """Views of a box and of those inside it, the outer ones first, as many as a page has room for."""
-    found, drawn = [], 0
+    found: list[View] = []
+    drawn = 0
     for box in sorted(start.boxes(), key=lambda b: len(b.path)):
         seen = view(program, root, box)
         drawn += len(seen.nodes)

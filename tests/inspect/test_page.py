@@ -139,18 +139,20 @@ def test_it_can_be_searched_zoomed_and_moved(page):
     assert not seen.errors()
 
 
-def test_what_the_page_has_no_room_for_says_how_to_draw_it(page):
-    def f(x):
-        for _ in range(1500):
-            x = mg.sin(x) * 1.01
-        return x
-
-    graph = mg.make_graph(mg.grad(f))(0.3)
-    html = inspect.html(graph)
-    seen = page(html)
-    seen.browser.execute_script("open(data.paths[1] + ' / deep')")
-    assert "mg.inspect.html(graph, within=" in seen.text("#panel")
+def test_what_the_page_has_no_room_for_says_how_to_draw_it(page, monkeypatch):
+    step, params = conv_meta_step(filters=2)
+    graph = mg.make_graph(step)(params)
+    monkeypatch.setattr("metagrad.inspect.page._MOST", 60)
+    seen = page(inspect.html(graph))
+    seen.one('#canvas [data-path="gradient / inner step 1"]').click()
+    assert seen.text("#panel pre") == 'mg.inspect.html(graph, within=("gradient", "inner step 1"))'
     assert not seen.errors()
+    rest = page(inspect.html(graph, within=("gradient", "inner step 1")))
+    assert rest.text("#trail") == "all / gradient / inner step 1"
+    assert rest.all("#canvas .box")
+    rest.all("#trail button")[0].click()
+    assert rest.text("#panel pre") == "mg.inspect.html(graph)"
+    assert not rest.errors()
 
 
 def test_a_comparison_shows_both_pages(page):
