@@ -67,8 +67,7 @@ function show(k) {
 function open(path) {
   const k = data.paths.indexOf(path);
   if (k >= 0) return show(k);
-  const parts = path.split(" / ").map((part) => JSON.stringify(part));
-  const within = path ? `, within=(${parts.join(", ")}${parts.length === 1 ? "," : ""})` : "";
+  const within = path ? `, within=${JSON.stringify(path)}` : "";
   panel.replaceChildren(
     make("h2", "not on this page"),
     make("div", "This page does not hold it. It is drawn by", "said"),

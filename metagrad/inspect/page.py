@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _HERE = Path(__file__).parent
 
 
-def html(graph: Graph, title: str = "graph", within: tuple[str, ...] = ()) -> str:
+def html(graph: Graph, title: str = "graph", within: str = "") -> str:
     """The graph, or the part of it whose path is `within`, as a page: write it to a file and open it in any browser.
 
     It begins with the whole, folded (see `mg.inspect.svg`). A click on a box opens it; a click on an equation shows its
@@ -38,7 +38,7 @@ def html(graph: Graph, title: str = "graph", within: tuple[str, ...] = ()) -> st
     """
     program = Program.of("html", graph)
     root = fold(program)
-    views = _views(program, root, find("html", root, tuple(within)))
+    views = _views(program, root, find("html", root, within))
     homes: dict[int, int] = {}
     for k, seen in enumerate(views):
         homes.update((step.number, k) for step in seen.box.children if isinstance(step, Step))

@@ -55,8 +55,8 @@ def tint(order: int) -> str:
     return "#" + "".join(f"{round(229.5 + 0.1 * int(own[k : k + 2], 16)):02x}" for k in (1, 3, 5))
 
 
-def svg(graph: Graph, within: tuple[str, ...] = ()) -> str:
-    """A picture of a graph, or of the part of it whose path is `within`, as SVG text.
+def svg(graph: Graph, within: str = "") -> str:
+    """A picture of a graph, or of the part of it whose path is `within` ("gradient / inner step 2"), as SVG text.
 
     Equations are coloured by derivative order. A graph of more than about fifty equations is folded: by named scope, by
     the derivative that made a part, and where that is not enough by runs of equations; each box says how many it holds.
@@ -71,17 +71,15 @@ def svg(graph: Graph, within: tuple[str, ...] = ()) -> str:
     """
     program = Program.of("svg", graph)
     root = fold(program)
-    return draw(program, view(program, root, find("svg", root, tuple(within))))
+    return draw(program, view(program, root, find("svg", root, within)))
 
 
-def find(operation: str, root: Box, path: tuple[str, ...]) -> Box:
-    """The box of a path; raises OptionError."""
-    boxes = {box.path: box for box in root.boxes()}
+def find(operation: str, root: Box, path: str) -> Box:
+    """The box of a path, as pictures write it; raises OptionError."""
+    boxes = {where(box.path): box for box in root.boxes()}
     if path not in boxes:
-        near = [where(p) for p in boxes if p[: len(path) - 1] == path[:-1] and p]
-        raise OptionError(
-            requires(operation, f"a path of the graph ({'; '.join(near[:8]) or 'it has none'})", repr(path))
-        )
+        listed = "; ".join([p for p in boxes if p][:8]) or "it has none"
+        raise OptionError(requires(operation, f"a path of the graph ({listed})", repr(path)))
     return boxes[path]
 
 

@@ -145,9 +145,9 @@ def test_what_the_page_has_no_room_for_says_how_to_draw_it(page, monkeypatch):
     monkeypatch.setattr("metagrad.inspect.page._MOST", 60)
     seen = page(inspect.html(graph))
     seen.one('#canvas [data-path="gradient / inner step 1"]').click()
-    assert seen.text("#panel pre") == 'mg.inspect.html(graph, within=("gradient", "inner step 1"))'
+    assert seen.text("#panel pre") == 'mg.inspect.html(graph, within="gradient / inner step 1")'
     assert not seen.errors()
-    rest = page(inspect.html(graph, within=("gradient", "inner step 1")))
+    rest = page(inspect.html(graph, within="gradient / inner step 1"))
     assert rest.text("#trail") == "all / gradient / inner step 1"
     assert rest.all("#canvas .box")
     rest.all("#trail button")[0].click()

@@ -56,6 +56,15 @@ def test_a_gradient_stands_where_it_was_taken():
     assert headings.index(outer[0]) < headings.index(outer[1])
 
 
+def test_forward_mode_stands_beside_what_it_differentiates():
+    def product_of_hessian(x):
+        return mg.hvp(product, (x,), (x,), mode="forward_over_reverse")
+
+    text = inspect.text(mg.make_graph(product_of_hessian)(0.3))
+    for heading in ("order 0", "tangent, order 1", "gradient, order 1", "tangent / gradient, order 2"):
+        assert f"\n{heading}\n" in text
+
+
 def test_layers_and_the_query_loss_are_named_in_the_graph():
     step, params = conv_meta_step(steps=1)
     scopes = {e.scope for e in mg.make_graph(step)(params).equations}
