@@ -5,25 +5,30 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from ..ops.activations import Masked
+from ..ops.arithmetic import Add, AddScaled, Divide, Multiply, Negative, PowScalar, Sqrt, Square, Subtract
+from ..ops.contraction import Affine, Contract
+from ..ops.indexing import Slice
+from ..ops.predicates import Equal, Greater, GreaterEqual, Less, LessEqual, NotEqual
+
 if TYPE_CHECKING:
     from .program import Program, Step
 
-SIGNS = {
-    "add": "{} + {}",
-    "subtract": "{} - {}",
-    "multiply": "{} * {}",
-    "divide": "{} / {}",
-    "negative": "-{}",
-    "square": "{}²",
-    "sqrt": "√{}",
-    "equal": "{} == {}",
-    "not_equal": "{} != {}",
-    "less": "{} < {}",
-    "less_equal": "{} <= {}",
-    "greater": "{} > {}",
-    "greater_equal": "{} >= {}",
-    "stop_gradient": "stop_gradient({})",
-    "masked": "{1} where {0} > 0",
+SIGNS: dict[type, str] = {
+    Add: "{} + {}",
+    Subtract: "{} - {}",
+    Multiply: "{} * {}",
+    Divide: "{} / {}",
+    Negative: "-{}",
+    Square: "{}²",
+    Sqrt: "√{}",
+    Equal: "{} == {}",
+    NotEqual: "{} != {}",
+    Less: "{} < {}",
+    LessEqual: "{} <= {}",
+    Greater: "{} > {}",
+    GreaterEqual: "{} >= {}",
+    Masked: "{1} where {0} > 0",
 }
 _SHORT = {"float": "f", "int": "i", "uint": "u", "bfloat": "bf", "bool": "bool"}
 
@@ -36,26 +41,27 @@ def array_type(x: Any) -> str:
 
 
 def formula(program: Program, step: Step) -> str:
-    """The right side of an equation: `a @ b + c`, `tanh(d)`, `sum(e, axes 0 1)`."""
-    primitive: Any = step.primitive
+    """The right side of an equation: `a @ b + c`, `tanh(d)`, `sum(e; axes 0 1)`."""
+    primitive = step.primitive
     names = [program.name(x) for x in step.inputs]
-    name = primitive.name
-    if name in SIGNS:
-        return SIGNS[name].format(*names)
-    if name in ("contract", "affine"):
-        product = _product(primitive, *names[:2])
-        return product if name == "contract" else f"{product} + {names[2]}"
-    if name == "add_scaled":
-        sign, size = "-" if primitive.scale < 0 else "+", abs(primitive.scale)
-        return f"{names[0]} {sign} {size:g} * {names[1]}"
-    if name == "slice":
-        return f"{names[0]}[{', '.join(map(_index, primitive.index))}]"
-    if name == "pow_scalar":
-        return f"{names[0]} ** {primitive.exponent:g}"
+    if type(primitive) in SIGNS:
+        return SIGNS[type(primitive)].format(*names)
+    match primitive:
+        case Contract():
+            return _product(primitive, *names)
+        case Affine():
+            return f"{_product(primitive, *names[:2])} + {names[2]}"
+        case AddScaled():
+            sign = "-" if primitive.scale < 0 else "+"
+            return f"{names[0]} {sign} {abs(primitive.scale):g} * {names[1]}"
+        case PowScalar():
+            return f"{names[0]} ** {primitive.exponent:g}"
+        case Slice():
+            return f"{names[0]}[{', '.join(map(_index, primitive.index))}]"
     return _call(step, names)
 
 
-def _product(primitive: Any, x: str, y: str) -> str:
+def _product(primitive: Contract | Affine, x: str, y: str) -> str:
     """As a product of matrices where it is one of the last two axes, else by its letters."""
     a, b, out = primitive.a, primitive.b, primitive.out
     rows, columns = out[-2:-1], out[-1:]

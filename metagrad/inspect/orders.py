@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..core.graph import Var
+from ..ops.arithmetic import Add
+from ..ops.reductions import StopGradient
 from ..transforms import make_graph
 from .cost import ORDERS, Cost, cost_of, outermost
 from .notation import count, many
@@ -140,7 +142,7 @@ def first_order_cut(program: Program) -> tuple[set[int], dict[Var, Any]]:
         if step.order == 0:
             continue
         gone = [x for x in step.inputs if isinstance(x, Var) and x in zero]
-        if step.primitive.name == "add":
+        if isinstance(step.primitive, Add):
             if len(gone) == 1:
                 cut.add(step.number)
                 instead[step.outputs[0]] = next(x for x in step.inputs if x is not gone[0])
@@ -171,7 +173,7 @@ def _why(program: Program, needed: Program, graph: Graph) -> str:
     if highest >= 2:
         return "derivatives of derivatives are computed, but the result does not depend on them"
     behind = _behind_derivatives(program)
-    stops = [s for s in program.steps if s.primitive.name == "stop_gradient" and s.needed and s.number in behind]
+    stops = [s for s in program.steps if isinstance(s.primitive, StopGradient) and s.needed and s.number in behind]
     if highest and stops:
         places = list(dict.fromkeys(str(s.equation.source) for s in stops if s.equation.source))
         said = "; ".join(places[:3]) + (f"; and {len(places) - 3} more lines" if len(places) > 3 else "")

@@ -9,6 +9,7 @@ from programs import conv_meta_step, meta_gradient, product
 import metagrad as mg
 from metagrad import inspect
 from metagrad.errors import DTypeError
+from metagrad.ops.contraction import Contract
 
 
 def test_the_second_derivative_of_a_product_reads_like_a_page_of_mathematics():
@@ -92,6 +93,34 @@ def test_products_are_written_as_products():
     assert "c = convolution(a, b; stride 2)" in text(
         lambda x, w: mg.nn.conv2d(x, w, stride=2), (1, 8, 8, 3), (3, 3, 3, 4)
     )
+
+
+@pytest.mark.parametrize("a", ["ik", "ki", "k"])
+@pytest.mark.parametrize("b", ["kj", "jk", "k"])
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_product_means_what_is_written(a, b, turned):
+    out = (a + b).replace("k", "")[:: -1 if turned else 1]
+    size = {"i": 2, "j": 4, "k": 3}
+    rng = np.random.default_rng(0)
+    x, y = (rng.random([size[c] for c in letters]) for letters in (a, b))
+    graph = mg.make_graph(lambda x, y: Contract(a, b, out)(x, y))(x, y)
+    (line,) = [line for line in inspect.text(graph).splitlines() if line.startswith("  c = ")]
+    written = line.removeprefix("  c = ").split("  ")[0]
+    if not written.startswith("einsum"):
+        value = eval(written.replace("ᵀ", ".T"), {"a": x, "b": y})
+        np.testing.assert_allclose(value, np.einsum(f"{a},{b}->{out}", x, y), rtol=1e-12)
+    assert written.startswith("einsum") == (len(a) != len(b) and "k" not in (a[-1] if len(b) == 1 else b[0]))
+
+
+def test_a_primitive_of_the_users_is_written_by_its_name():
+    class Slice(mg.Primitive):
+        def forward(self, x):
+            return x + 1
+
+        def abstract(self, x):
+            return x
+
+    assert "b = slice(a)" in inspect.text(mg.make_graph(Slice())(0.5))
 
 
 def test_what_a_checkpoint_runs_is_laid_open():
