@@ -32,13 +32,13 @@ setup(
     # `kernels/` is a source root, not a package: it holds the import package metagrad_kernels.
     packages=find_packages(include=["metagrad", "metagrad.*"]) + find_packages("kernels"),
     package_dir={"metagrad_kernels": "kernels/metagrad_kernels"},
-    package_data={"metagrad": ["py.typed"], "metagrad_kernels": ["py.typed", "**/*.cu", "**/*.cuh"]},
+    package_data={"metagrad": ["py.typed", "inspect/page.*"], "metagrad_kernels": ["py.typed", "**/*.cu", "**/*.cuh"]},
     zip_safe=False,
     install_requires=["numpy>=2", "numba", "optree", "opt_einsum", "rich", "matplotlib", "pillow", "safetensors"],
     extras_require={
         "cuda": ["cupy-cuda13x"],
         "rl": ["gymnasium", "mujoco"],
-        "test": ["pytest", "pytest-xdist", "hypothesis", "ruff", "mypy", "build"],
+        "test": ["pytest", "pytest-xdist", "hypothesis", "selenium", "ruff", "mypy", "build"],
         "oracle": ["torch", "jax"],
         "bench": ["torch", "jax", "autograd"],
         "docs": ["sphinx", "myst-parser", "furo"],

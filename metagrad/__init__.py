@@ -14,6 +14,7 @@ from typing import Any as _Any
 
 from . import errors, linalg, nn, optim, random
 from .arrays import keep_freed_memory as _keep_freed_memory
+from .core import graph as _graph
 from .core import tensor as _tensor
 from .core.graph import Equation, Graph
 from .core.primitive import Aval, Primitive
@@ -39,17 +40,18 @@ from .transforms import (
 )
 
 if _TYPE_CHECKING:
-    from . import data, meta, testing
+    from . import data, inspect, meta, testing
 
 __version__ = "0.1.0"
 
 _tensor.operators = _sys.modules[__name__]
+_graph.viewer = lambda graph: __getattr__("inspect").notebook(graph)
 _keep_freed_memory()
 
 
 def __getattr__(name: str) -> _Any:
     """What stands above the engine is imported on first use, so that `import metagrad` stays fast."""
-    if name in ("data", "meta", "testing"):
+    if name in ("data", "inspect", "meta", "testing"):
         return _importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
@@ -67,6 +69,7 @@ __all__ = [  # noqa: PLE0604
     "grad",
     "hessian",
     "hvp",
+    "inspect",
     "jacfwd",
     "jacrev",
     "jvp",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import trace as tracing
 from .primitive import as_value, handed
-from .trace import Trace, Tracer, Value, derivative_of, equation_of
+from .trace import Derivation, Trace, Tracer, Value, derivative_of, equation_of
 
 if TYPE_CHECKING:
     from .primitive import Primitive
@@ -29,7 +29,11 @@ class ForwardTracer(Tracer):
 class ForwardTrace(Trace):
     """Runs every operation one level down, and its JVP rule beside it."""
 
-    __slots__ = ()
+    __slots__ = ("derivation",)
+
+    def __init__(self, transform: str) -> None:
+        super().__init__(transform)
+        self.derivation = Derivation("tangent")
 
     def lower(self, x: Value) -> tuple[Value, Value]:
         """The value one level down and its tangent, None where this trace did not watch it."""
@@ -47,7 +51,7 @@ class ForwardTrace(Trace):
         origin = equation_of(output) if tracing.graphs_running else None
         if origin is None:
             return self._pushed(primitive.jvp_all(list(tangents), output, *values), output)
-        with derivative_of(origin):
+        with derivative_of(origin, self.derivation):
             return self._pushed(primitive.jvp_all(list(tangents), output, *values), output)
 
     def _pushed(self, tangent: Any, output: Any) -> Any:

@@ -11,17 +11,24 @@ from __future__ import annotations
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..errors import DTypeError, ShapeError, requires
+from . import trace as tracing
 from .primitive import Aval, Primitive, abstractify
 from .pytree import flatten, unflatten
 from .tensor import to_public, to_value
-from .trace import Trace, Tracer, Value, context, graph_running
+from .trace import Derivation, Trace, Tracer, Value, context, equation_of, graph_running
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _PACKAGE = str(Path(__file__).parents[1])
+
+viewer: Any = None
+"""What draws a graph in a notebook; `metagrad` hands it in."""
 
 
 class Source(NamedTuple):
@@ -61,9 +68,13 @@ class Var(Aval):
 
 
 class Equation:
-    """One operation of a graph. `inputs` are Vars or Python scalars, `outputs` Vars."""
+    """One operation of a graph. `inputs` are Vars or Python scalars, `outputs` Vars.
 
-    __slots__ = ("inputs", "order", "origin", "outputs", "primitive", "scope", "source")
+    A derivative stands in the scope of its origin; `derivation` is the taking of a derivative that made it, with the
+    scope in which that was called, and None for what the function itself computes.
+    """
+
+    __slots__ = ("derivation", "inputs", "order", "origin", "outputs", "primitive", "scope", "source")
 
     def __init__(
         self,
@@ -73,6 +84,7 @@ class Equation:
         source: Source | None,
         scope: tuple[str, ...],
         origin: Equation | None,
+        derivation: Derivation | None = None,
     ) -> None:
         self.primitive = primitive
         self.inputs = inputs
@@ -80,6 +92,7 @@ class Equation:
         self.source = source
         self.scope = scope
         self.origin = origin
+        self.derivation = derivation
         self.order: int = 0 if origin is None else 1 + origin.order
 
     @property
@@ -150,8 +163,8 @@ class GraphTrace(Trace):
         outputs = tuple([self.new_var(aval) for aval in (found if several else (found,))])
         if self.annotate:
             origin = context.origin
-            scope = context.scope if origin is None else origin.scope
-            equation = Equation(primitive, read, outputs, _user_line(), scope, origin)
+            scope, derivation = (context.scope, None) if origin is None else (origin.scope, context.derivation)
+            equation = Equation(primitive, read, outputs, context.source or _user_line(), scope, origin, derivation)
         else:
             equation = Equation(primitive, read, outputs, None, (), None)
         self.equations.append(equation)
@@ -193,7 +206,8 @@ class _Plan(NamedTuple):
     outputs: list[int]
 
     @staticmethod
-    def of(graph: Graph) -> _Plan:
+    def of(graph: Graph, binder: Callable[[Equation], Any]) -> _Plan:
+        """`binder` gives what runs an equation."""
         place: dict[Var, int] = {}
         start: list[Value] = []
 
@@ -213,7 +227,7 @@ class _Plan(NamedTuple):
             inputs = tuple([find(x) for x in equation.inputs])
             for var in equation.outputs:
                 place[var] = put(None)
-            steps.append((equation.primitive.bind, inputs, tuple([place[var] for var in equation.outputs])))
+            steps.append((binder(equation), inputs, tuple([place[var] for var in equation.outputs])))
         outputs = [find(x) for x in graph.outputs]
         needed = set(outputs)
         timed = []
@@ -222,6 +236,34 @@ class _Plan(NamedTuple):
             needed |= done
             timed.append((bind, reads, writes, tuple(done)))
         return _Plan(start, timed[::-1], outputs)
+
+
+def _bind(equation: Equation) -> Any:
+    return equation.primitive.bind
+
+
+class _Replay:
+    """How a graph runs while another traces it: its equations keep their scopes, lines and origins in the new one."""
+
+    def __init__(self) -> None:
+        self.again: dict[Equation, Equation | None] = {}
+
+    def __call__(self, equation: Equation) -> Any:
+        def bind(*inputs: Value) -> Any:
+            before = context.scope, context.source, context.origin, context.derivation
+            outer, own = context.scope, equation.scope
+            context.scope = own if own[: len(outer)] == outer else outer + own
+            context.source = equation.source
+            if equation.origin is not None and (origin := self.again.get(equation.origin)) is not None:
+                context.origin, context.derivation = origin, equation.derivation
+            try:
+                output = equation.primitive.bind(*inputs)
+            finally:
+                context.scope, context.source, context.origin, context.derivation = before
+            self.again[equation] = equation_of(output)
+            return output
+
+        return bind
 
 
 class Graph:
@@ -248,7 +290,10 @@ class Graph:
 
     def evaluate(self, values: list[Value]) -> list[Value]:
         """Run it on flat values, letting go of each intermediate after its last use."""
-        plan = self._plan = self._plan or _Plan.of(self)
+        if tracing.graphs_running:
+            plan = _Plan.of(self, _Replay())
+        else:
+            plan = self._plan = self._plan or _Plan.of(self, _bind)
         held = plan.start.copy()
         held[: len(values)] = values
         for bind, inputs, outputs, done in plan.steps:
@@ -282,6 +327,10 @@ class Graph:
             values.append(value)
         with np.errstate(all="ignore"):
             return unflatten(self.out_tree, [to_public(x) for x in self.evaluate(values)])
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return str(viewer(self))
 
     def __str__(self) -> str:
         lines = [f"inputs: {', '.join(map(repr, self.inputs)) or 'none'}"]

@@ -7,6 +7,7 @@ anything traced goes to the highest trace among the inputs, which comes back her
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -88,6 +89,11 @@ class Primitive(metaclass=_Interned):
     """False: the derivative rules do not read the output."""
     analytic: ClassVar[bool] = False
     """Whether `forward` is also right on complex numbers, products not conjugated: then a complex step measures it."""
+    work: ClassVar[int] = 1
+    """Floating-point operations for each element of the largest array that it reads or writes; 0 where it only moves
+    numbers. A comparison or an elementary function counts as one."""
+    view: ClassVar[bool] = False
+    """Whether the output is the memory of the first input, seen in another shape."""
     joint: ClassVar[bool] = False
     """Whether the class overrides `vjp_all`; found out by itself."""
     linearize: Any = None
@@ -138,6 +144,11 @@ class Primitive(metaclass=_Interned):
     def abstract(self, *inputs: Any) -> Any:
         """The `Aval` of the output for those of the inputs (or Python scalars); raises where the inputs do not fit."""
         raise self._missing("abstract")
+
+    def flops(self, output: Any, *inputs: Any) -> int:
+        """How many floating-point operations it takes, for the Avals of its output and of its inputs (or scalars)."""
+        outputs = output if type(output) is tuple else (output,)
+        return self.work * max(math.prod(getattr(x, "shape", ())) for x in (*outputs, *inputs))
 
     def vjp(self, i: int, cotangent: Value, output: Any, *inputs: Value) -> Value:
         """What `cotangent`, of the output, is for input `i`. None means zero."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from . import trace as tracing
 from .primitive import Aval, add_cotangents, handed
 from .tensor import Tensor
-from .trace import Trace, Tracer, Value, derivative_of, equation_of
+from .trace import Derivation, Trace, Tracer, Value, derivative_of, equation_of
 
 if TYPE_CHECKING:
     from .primitive import Primitive
@@ -129,11 +129,12 @@ class _Walk:
     its memory is free as soon as nobody else holds it.
     """
 
-    __slots__ = ("cotangents", "waiting")
+    __slots__ = ("cotangents", "derivation", "waiting")
 
     def __init__(self) -> None:
         self.cotangents: dict[Node, Any] = {}
         self.waiting: list[tuple[int, Node]] = []
+        self.derivation = Derivation("gradient")
 
     def add(self, node: Node, cotangent: Value) -> None:
         before = self.cotangents.get(node)
@@ -152,7 +153,7 @@ class _Walk:
             if node.origin is None:
                 self.step(node, cotangent)
             else:
-                with derivative_of(node.origin):
+                with derivative_of(node.origin, self.derivation):
                     self.step(node, cotangent)
 
     def step(self, node: Node, cotangent: Any) -> None:

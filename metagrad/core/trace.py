@@ -74,13 +74,27 @@ class Tracer(Tensor):
         raise TraceError(requires(operation, "a concrete value", f"{got}; inside a transform, {advice}"))
 
 
+class Derivation:
+    """One taking of a derivative: a walk back (`mode` "gradient") or a push forward ("tangent"), begun in a scope."""
+
+    __slots__ = ("mode", "scope")
+
+    def __init__(self, mode: str) -> None:
+        self.mode = mode
+        self.scope = context.scope
+
+
 class Context(threading.local):
     """What a running graph trace wants to know of the others, for each thread."""
 
     origin: Any = None
     """The equation whose derivative is being computed."""
+    derivation: Derivation | None = None
+    """The taking of a derivative that this belongs to."""
     scope: tuple[str, ...] = ()
     """The names opened by `named_scope`."""
+    source: Any = None
+    """The line that an equation of a graph had, while that graph is traced again."""
 
 
 context = Context()
@@ -105,13 +119,14 @@ def graph_running() -> Iterator[None]:
 
 
 @contextmanager
-def derivative_of(origin: Any) -> Iterator[None]:
-    """Operations run inside are recorded as the derivative of the equation `origin`."""
-    before, context.origin = context.origin, origin
+def derivative_of(origin: Any, derivation: Derivation) -> Iterator[None]:
+    """Operations run inside are recorded as the derivative of the equation `origin`, made by `derivation`."""
+    before = context.origin, context.derivation
+    context.origin, context.derivation = origin, derivation
     try:
         yield
     finally:
-        context.origin = before
+        context.origin, context.derivation = before
 
 
 def equation_of(value: Value) -> Any:

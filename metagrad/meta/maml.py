@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.pytree import flatten, tree_map
 from ..errors import ShapeError, requires
 from ..operations import mean, stack
-from ..transforms import vmap
+from ..transforms import named_scope, vmap
 from .adaptation import adapt
 from .learner import Learner
 
@@ -63,7 +63,8 @@ def meta_loss(
 
     def task_loss(support: Any, query: Any) -> Any:
         theta = adapt(loss, params, support, steps=steps, lr=lr, first_order=first_order, adapted=adapted)  # lines 6, 7
-        return loss(theta, query)  # the term of line 10
+        with named_scope("query loss"):
+            return loss(theta, query)  # the term of line 10
 
     if batched:
         return mean(vmap(task_loss)(support, query))

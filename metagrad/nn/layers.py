@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import re
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from ..core import trace as tracing
 from ..core.primitive import Aval
 from ..core.tensor import public
 from ..errors import OptionError, ShapeError, requires
@@ -15,7 +17,7 @@ from ..ops.contraction import matmul
 from ..ops.dropout import dropout_rate
 from ..ops.elementwise import shape_of
 from ..random import split
-from ..transforms import make_graph
+from ..transforms import make_graph, named_scope
 from . import initializers
 from .functions import dropout
 
@@ -142,6 +144,7 @@ class Sequential:
     Parameters: a tuple with those of each layer, {} for a function. A layer whose `apply` takes `key=` is random: the
     key that `apply` is given is split, and each of these layers gets one of its own. If a layer is `stateful` (see
     `BatchNorm`), so is the net: `apply` takes the `state` of all layers, a tuple, and returns (output, state).
+    Layer k is traced in a named scope with its name and number, such as "dense 0".
 
     >>> import metagrad as mg
     >>> net = mg.nn.Sequential(mg.nn.Dense(40), mg.nn.relu, mg.nn.Dense(1))
@@ -155,6 +158,7 @@ class Sequential:
             if not isinstance(layer, Layer) and not callable(layer):
                 raise OptionError(requires("Sequential", "layers and functions", repr(layer)))
         self.layers = layers
+        self._scopes = [f"{_scope_name(layer)} {k}" for k, layer in enumerate(layers)]
         self._random = [
             isinstance(layer, Layer) and "key" in inspect.signature(layer.apply).parameters for layer in layers
         ]
@@ -177,10 +181,14 @@ class Sequential:
 
     def _run(self, k: int, params: Params, x: Any, options: dict[str, Any]) -> tuple[Any, Any]:
         """The output of layer k, and its new state: {} for most."""
+        if not tracing.graphs_running:  # nobody reads scopes
+            return self._output(k, params, x, options)
+        with named_scope(self._scopes[k]):
+            return self._output(k, params, x, options)
+
+    def _output(self, k: int, params: Params, x: Any, options: dict[str, Any]) -> tuple[Any, Any]:
         layer: Any = self.layers[k]
-        if not hasattr(layer, "apply"):
-            return layer(x), {}
-        output = layer.apply(params, x, **options)
+        output = layer.apply(params, x, **options) if hasattr(layer, "apply") else layer(x)
         return output if self._stateful[k] else (output, {})
 
     def apply(self, params: Params, x: Any, *, key: Any = None, state: Any = None, train: bool = True) -> Any:
@@ -207,3 +215,9 @@ class Sequential:
 
     def __repr__(self) -> str:
         return f"Sequential({', '.join(getattr(layer, '__name__', repr(layer)) for layer in self.layers)})"
+
+
+def _scope_name(layer: Any) -> str:
+    """What a graph calls a layer: `Conv2D` is conv2d, `BatchNorm` batch_norm, a function by its own name."""
+    name = layer.__name__ if hasattr(layer, "__name__") else type(layer).__name__
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower().strip("<>")

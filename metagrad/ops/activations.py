@@ -87,6 +87,7 @@ class Erf(UnaryByInput):
 class Softmax(Primitive):
     """exp(x) / sum(exp(x)) along an axis, counted from the end. Its Jacobian, diag(s) - s s^T, is symmetric."""
 
+    work = 5
     analytic = True
     uses_inputs = False
     axis: int
@@ -113,6 +114,7 @@ class Softmax(Primitive):
 class LogSoftmax(Primitive):
     """x - log(sum(exp(x))) along an axis, counted from the end."""
 
+    work = 5
     analytic = True
     uses_inputs = False
     axis: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,10 @@ class Affine(Primitive):
         if tuple(offset.shape) != wanted:
             raise ShapeError(requires("affine", f"an offset of shape {wanted}", f"shape {offset.shape}"))
         return Aval(product.shape, np.result_type(product.dtype, offset.dtype), product.device)
+
+    def flops(self, output: Any, *inputs: Any) -> int:
+        shape: tuple[int, ...] = output.shape
+        return self.product.flops(output, *inputs[:2]) + math.prod(shape)
 
     def vjp(self, i: int, cotangent: Value, output: Value, x: Value, y: Value, offset: Value) -> Value:
         if i < 2:

@@ -57,6 +57,7 @@ class Multiply(UnaryByInput):
 class AddScaled(Elementwise):
     """x + scale y for a Python number: a step of gradient descent in one operation."""
 
+    work = 2
     analytic = True
     uses_inputs = uses_output = False
     scale: float
@@ -207,6 +208,7 @@ _BOOL = np.dtype(np.bool_)
 class Where(Elementwise):
     """x where the condition holds, else y. The branch not chosen gets exactly zero."""
 
+    work = 0
     analytic = True
     uses_output = False
 
@@ -234,6 +236,7 @@ class Where(Elementwise):
 class Cast(Elementwise):
     """The same numbers in another dtype."""
 
+    work = 0
     uses_inputs = True
     uses_output = False
     dtype: Any

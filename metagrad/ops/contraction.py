@@ -119,6 +119,12 @@ class Contract(Bilinear):
         dtype = x.dtype if x.dtype == y.dtype else np.result_type(x.dtype, y.dtype)
         return Aval(sizes, dtype, common_device("contract", (x, y)))
 
+    def flops(self, output: Any, *inputs: Any) -> int:
+        sizes: dict[str, int] = {}
+        for letters, x in zip((self.a, self.b), inputs, strict=True):
+            sizes.update(zip(letters, x.shape, strict=True))
+        return 2 * math.prod(sizes.values())
+
     def vjp(self, i: int, cotangent: Value, output: Value, x: Value, y: Value) -> Value:
         return self.transposes[0].bind(cotangent, y) if i == 0 else self.transposes[1].bind(x, cotangent)
 

@@ -124,6 +124,14 @@ class _Member(Bilinear):
         shape = self.shape_of_result(tuple(a.shape), tuple(b.shape))
         return Aval(shape, np.result_type(a.dtype, b.dtype), common_device(self.name, (a, b)))
 
+    def flops(self, output: Any, *operands: Any) -> int:
+        """A multiplication and an addition for each number of y and of a window over all input channels; where the
+        window hangs over the edge, too."""
+        shapes = dict(zip(self.roles, (*(v.shape for v in operands), output.shape), strict=True))
+        sizes = {c: n for role in "xwy" for c, n in zip(self.layouts[role].letters, shapes[role], strict=False)}
+        places = self.geometry.output_size(self.size, self.window)
+        return 2 * math.prod((*sizes.values(), *places, *shapes["w"][-4:]))
+
     def vjp(self, i: int, cotangent: Value, output: Any, *operands: Value) -> Value:
         roles = {self.roles[2]: cotangent, self.roles[1 - i]: operands[1 - i]}
         member = _FAMILY[self.roles[i]](self.x, self.w, self.y, self.geometry, self.size, self.window)

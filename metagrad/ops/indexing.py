@@ -41,6 +41,7 @@ _ALL = (None, None, None)
 class Slice(Rearrangement):
     """x[index] for a basic index."""
 
+    view = True
     index: tuple[Item, ...]
 
     def forward(self, x: Any) -> Any:
@@ -139,6 +140,7 @@ class Gather(Linear):
 class ScatterAdd(Linear):
     """zeros(shape) with the elements of x added at integer arrays: the transpose of `Gather`."""
 
+    work = 1
     batches: int
     shape: tuple[int, ...]
 
@@ -165,6 +167,7 @@ class ScatterAdd(Linear):
 class LastWriter(Primitive):
     """For each place of `shape`, the position in the index arrays that writes it last; -1 where none does."""
 
+    work = 0
     differentiable = False
     batches: int
     shape: tuple[int, ...]

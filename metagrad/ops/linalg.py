@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from operator import index as as_index
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -41,6 +41,13 @@ def _square(name: str, x: Any) -> None:
 class MatrixFunction(Primitive):
     """A primitive over the last two axes; leading axes, and so a mapped one, are batches."""
 
+    thirds: ClassVar[int]
+    """A matrix n x n takes this times n^3 / 3 floating-point operations (Golub and Van Loan, Matrix Computations)."""
+
+    def flops(self, output: Any, *inputs: Any) -> int:
+        shape: tuple[int, ...] = inputs[0].shape
+        return self.thirds * math.prod(shape) * shape[-1] // 3
+
     def batch(self, batched: tuple[bool, ...], *inputs: Value) -> Any:
         return self.bind(*inputs)
 
@@ -48,6 +55,7 @@ class MatrixFunction(Primitive):
 class Solve(MatrixFunction):
     """A^-1 B for A (..., n, n) and B (..., n, k), with equal leading axes."""
 
+    thirds = 2
     analytic = True
 
     def forward(self, a: Any, b: Any) -> Any:
@@ -58,6 +66,10 @@ class Solve(MatrixFunction):
 
     def abstract(self, a: Any, b: Any) -> Aval:
         return Aval(b.shape, np.result_type(a.dtype, b.dtype), common_device("solve", (a, b)))
+
+    def flops(self, output: Any, *inputs: Any) -> int:
+        shape: tuple[int, ...] = inputs[1].shape
+        return super().flops(output, *inputs) + 2 * shape[-2] * math.prod(shape)
 
     def vjp(self, i: int, cotangent: Value, output: Value, a: Value, b: Value) -> Value:
         adjoint = self.bind(matrix_transpose(a), cotangent)
@@ -75,6 +87,7 @@ class Solve(MatrixFunction):
 class Cholesky(MatrixFunction):
     """The lower L with L L^T = A, of symmetric positive definite A (Murray 2016, arXiv 1602.07527)."""
 
+    thirds = 1
     uses_inputs = False
 
     def forward(self, a: Any) -> Any:
@@ -108,6 +121,7 @@ def _half_lower(x: Value) -> Value:
 class SlogDet(MatrixFunction):
     """The sign and the logarithm of the absolute value of the determinant."""
 
+    thirds = 2
     name = "slogdet"
 
     def forward(self, a: Any) -> Any:
@@ -131,6 +145,7 @@ class Eigh(MatrixFunction):
     Pairs of equal eigenvalues contribute nothing: right for functions that do not depend on the basis chosen for them.
     """
 
+    thirds = 27
     uses_inputs = False
 
     def forward(self, a: Any) -> Any:

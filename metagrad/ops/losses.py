@@ -27,6 +27,7 @@ _NAME = "softmax_cross_entropy"
 class SumOfSquares(Primitive):
     """`scale` times the sum of x^2 over the last `rank` axes."""
 
+    work = 2
     analytic = True
     uses_output = False
     rank: int
@@ -56,6 +57,7 @@ class SumOfSquares(Primitive):
 class SoftmaxCrossEntropy(Primitive):
     """sum(y) log(sum(exp(x))) - sum(y x) for logits x (..., c) and labels y, soft (..., c) or integer (...)."""
 
+    work = 7
     uses_output = False
 
     def forward(self, logits: Any, labels: Any) -> Any:
@@ -90,6 +92,7 @@ class SoftmaxCrossEntropyGradient(Primitive):
     The kernel is fused; the derivatives are those of this formula, composed of differentiable operations.
     """
 
+    work = 7
     uses_output = False
 
     def forward(self, logits: Any, labels: Any, g: Any) -> Any:

@@ -69,6 +69,7 @@ class _OverAxes(Primitive):
 class Standardize(_OverAxes):
     """(y, s) of x: s = 1 / sqrt(variance + eps) and y = (x - mean) s."""
 
+    work = 6
     uses_inputs = False
     eps: float
 
@@ -114,6 +115,8 @@ class Standardize(_OverAxes):
 class StandardizePullback(_OverAxes):
     """h = s (g - <g> - y <g y>) of y, s and g, with means <.>: what the cotangent g of y is for x."""
 
+    work = 7
+
     def forward(self, y: Any, s: Any, g: Any) -> Any:
         if _no_kernel(y, s, g):
             return self.composite(y, s, g)
@@ -147,6 +150,8 @@ class StandardizePullback(_OverAxes):
 @dataclass(frozen=True, eq=False, repr=False)
 class StandardizePullbackGradients(_OverAxes, Fused):
     """What the cotangent c of h is for y, s and g."""
+
+    work = 20
 
     def forward(self, y: Any, s: Any, g: Any, c: Any) -> Any:
         if _no_kernel(y, s, g, c):

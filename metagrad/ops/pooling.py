@@ -45,6 +45,10 @@ class Pooling(Primitive):
     def abstract(self, *inputs: Any) -> Any:
         return Aval(self.shape(inputs[0]), inputs[0].dtype, common_device(self.name, inputs))
 
+    def flops(self, output: Any, *inputs: Any) -> int:
+        """One for each cell of each window."""
+        return math.prod(self.window) * math.prod(self.shape(inputs[0]))
+
     def batch(self, batched: tuple[bool, ...], *inputs: Value) -> Any:
         return self.bind(*all_mapped(batched, inputs))
 
@@ -57,6 +61,10 @@ class Unpooling(Pooling):
 
     def shape(self, x: Any) -> tuple[int, ...]:
         return (*x.shape[:-3], *self.size, x.shape[-1])
+
+    def flops(self, output: Any, *inputs: Any) -> int:
+        shape: tuple[int, ...] = inputs[0].shape
+        return math.prod(self.window) * math.prod(shape)
 
 
 class MaxPool(Pooling):
@@ -94,6 +102,9 @@ class WindowGather(Pooling, Linear):
 
         return _linear(kernel, x).reshape(indices.shape)
 
+    def flops(self, output: Any, *inputs: Any) -> int:
+        return 0
+
     def vjp(self, i: int, cotangent: Value, output: Value, x: Value, indices: Value) -> Value:
         return WindowScatter(*self.geometry, x.shape[-3:-1]).bind(cotangent, indices)
 
@@ -108,6 +119,10 @@ class WindowScatter(Unpooling, Linear):
             return window_scatter(numbers, _folded(indices), self.size, *self.geometry)
 
         return _linear(kernel, x).reshape(self.shape(x))
+
+    def flops(self, output: Any, *inputs: Any) -> int:
+        shape: tuple[int, ...] = inputs[0].shape
+        return math.prod(shape)
 
     def vjp(self, i: int, cotangent: Value, output: Value, x: Value, indices: Value) -> Value:
         return WindowGather(*self.geometry).bind(cotangent, indices)

@@ -63,6 +63,7 @@ def _words(key: Any, even: Any, purpose: int) -> Any:
 class RandomBits(Primitive):
     """`count` random words (..., count) for each key (..., 2)."""
 
+    work = 0
     differentiable = False
     count: int
     purpose: int
@@ -85,6 +86,7 @@ class RandomBits(Primitive):
 class FoldIn(Primitive):
     """A key (..., 2) for a key (..., 2) and a number (...)."""
 
+    work = 0
     differentiable = False
 
     def forward(self, key: Any, data: Any) -> Any:
@@ -112,6 +114,12 @@ class OrthogonalFactor(Primitive):
     """Q of the factorisation x = Q R with a positive diagonal of R, for x (..., n, m), n >= m."""
 
     differentiable = False
+
+    def flops(self, output: Any, *inputs: Any) -> int:
+        """By Householder's reflections, and as much again for Q (Golub and Van Loan, Matrix Computations)."""
+        shape: tuple[int, ...] = output.shape
+        n, m = shape[-2:]
+        return math.prod(shape[:-2]) * 4 * m * m * (3 * n - m) // 3
 
     def forward(self, x: Any) -> Any:
         q, r = np.linalg.qr(x)

@@ -52,6 +52,7 @@ class Reduction(Primitive):
 
 
 class Sum(Reduction, Rearrangement):
+    work = 1
     uses_inputs = False
 
     def forward(self, x: Any) -> Any:
@@ -135,6 +136,7 @@ class All(Reduction):
 class CumulativeSum(Rearrangement):
     """Running sums along an axis, from the front or from the back."""
 
+    work = 1
     axis: int
     backward: bool
 
@@ -255,6 +257,8 @@ def sum_shape(x: Value, axis: Any) -> Aval:
 class StopGradient(Primitive):
     """The identity, with no derivative: also for shifts that cancel."""
 
+    work = 0
+    view = True
     differentiable = False
 
     def forward(self, x: Any) -> Any:

@@ -76,6 +76,7 @@ def all_mapped(batched: tuple[bool, ...], inputs: Sequence[Value]) -> list[Value
 class Linear(Primitive):
     """A primitive that is linear in its first input; the others are indices. Its JVP is itself."""
 
+    work = 0
     analytic = True
     uses_output = False
 
@@ -91,6 +92,7 @@ class Rearrangement(Linear):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Reshape(Rearrangement):
+    view = True
     shape: tuple[int, ...]
 
     def forward(self, x: Any) -> Any:
@@ -110,6 +112,7 @@ class Reshape(Rearrangement):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PermuteDims(Rearrangement):
+    view = True
     axes: tuple[int, ...]
 
     def forward(self, x: Any) -> Any:
@@ -128,6 +131,7 @@ class PermuteDims(Rearrangement):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class BroadcastTo(Rearrangement):
+    view = True
     shape: tuple[int, ...]
 
     def forward(self, x: Any) -> Any:
@@ -160,6 +164,7 @@ class BroadcastTo(Rearrangement):
 class Concat(Primitive):
     """Several arrays, one after the other along an axis."""
 
+    work = 0
     analytic = True
     uses_inputs = uses_output = False
     axis: int

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..core.trace import Value
 
 Program = Any
-"""A function of flat values that returns a tuple of values."""
+"""A function of flat values that returns a tuple of values; `depth` is how many derivatives were taken of it."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -35,6 +35,7 @@ class Run:
     """The program of a graph whose constants were lifted to be its first inputs."""
 
     graph: Graph
+    depth = 0
 
     def __repr__(self) -> str:
         return f"{len(self.graph.equations)} equations"
@@ -49,6 +50,10 @@ class Pullback:
 
     program: Program
     needed: tuple[bool, ...]
+
+    @property
+    def depth(self) -> int:
+        return 1 + int(self.program.depth)
 
     def __repr__(self) -> str:
         return f"pullback of {self.program!r}"
@@ -74,6 +79,10 @@ class Pushforward:
     program: Program
     moving: tuple[bool, ...]
 
+    @property
+    def depth(self) -> int:
+        return 1 + int(self.program.depth)
+
     def __repr__(self) -> str:
         return f"pushforward of {self.program!r}"
 
@@ -98,6 +107,10 @@ class Batched:
     size: int
     batched: tuple[bool, ...]
 
+    @property
+    def depth(self) -> int:
+        return int(self.program.depth)
+
     def __repr__(self) -> str:
         return f"{self.program!r} for {self.size} elements"
 
@@ -118,6 +131,10 @@ class Checkpoint(Primitive):
 
     def abstract(self, *inputs: Any) -> Any:
         return tuple(abstractify(x) for x in self.subgraph(*inputs).outputs)
+
+    @property
+    def depth(self) -> int:
+        return int(self.program.depth)
 
     def subgraph(self, *inputs: Any) -> Graph:
         """The program as a Graph, for inputs like these."""

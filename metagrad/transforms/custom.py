@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..core.batching import BatchTrace, BatchTracer
-from ..core.graph import trace_graph
+from ..core.graph import Graph, trace_graph
 from ..core.primitive import Primitive, abstractify, handed
 from ..core.pytree import flatten, unflatten
 from ..core.tensor import to_public, to_value
@@ -42,6 +42,7 @@ class CustomVJP(Primitive):
 
     name = "custom_vjp"
     interned = False
+    depth = 0
     of: str
     """The name of the user's function."""
     function: Any = field(repr=False)
@@ -51,7 +52,11 @@ class CustomVJP(Primitive):
         return self.function(*inputs)
 
     def abstract(self, *inputs: Any) -> Any:
-        return tuple(abstractify(x) for x in trace_graph(self.function, list(inputs), annotate=True).outputs)
+        return tuple(abstractify(x) for x in self.subgraph(*inputs).outputs)
+
+    def subgraph(self, *inputs: Any) -> Graph:
+        """The function as a Graph, for inputs like these."""
+        return trace_graph(self.function, list(inputs), annotate=True)
 
     def jvp_all(self, tangents: list[Value], output: Any, *inputs: Value) -> Any:
         raise MissingRuleError(requires("custom_vjp", "reverse mode", "forward mode: the function has only a VJP"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ContextDecorator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from ..ops.reductions import StopGradient
 from .trees import as_function, as_outputs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 
 def make_graph(f: Callable[..., Any]) -> Callable[..., Graph]:
@@ -55,9 +55,10 @@ def _array(leaf: Any) -> Value:
     return np.asarray(leaf) if type(leaf) in (float, int, bool) else to_value(leaf)
 
 
-@contextmanager
-def named_scope(name: str) -> Iterator[None]:
+class named_scope(ContextDecorator):
     """Equations traced inside carry the name: a layer, an inner step. So do the derivatives of them.
+
+    A context manager, or a decorator of a function.
 
     >>> import metagrad as mg
     >>> def f(x):
@@ -66,12 +67,19 @@ def named_scope(name: str) -> Iterator[None]:
     >>> mg.make_graph(f)(1.0).equations[0].scope
     ('layer',)
     """
-    before = context.scope
-    context.scope = (*before, name)
-    try:
-        yield
-    finally:
-        context.scope = before
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def _recreate_cm(self) -> named_scope:
+        return named_scope(self.name)  # a decorated function may call itself
+
+    def __enter__(self) -> None:
+        self.before = context.scope
+        context.scope = (*self.before, self.name)
+
+    def __exit__(self, *error: object) -> None:
+        context.scope = self.before
 
 
 def stop_gradient(x: Any) -> Any:

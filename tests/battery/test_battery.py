@@ -51,6 +51,29 @@ def assert_same(got, expected, order=0, dtype=np.float64):
         close(a, b, dtype, order)
 
 
+@over(WITH_ARGS)
+def test_its_graph_can_be_read_and_views_say_so(case):
+    graph = mg.make_graph(case.f)(*case.example())
+    cost, text = mg.inspect.cost(graph), mg.inspect.text(graph)
+    assert all(type(tally.flops) is int and tally.flops >= 0 for tally in cost.by_operation.values())
+    assert all(f"  {equation.outputs[0].name}" in text for equation in graph.equations if not held(equation))
+    known = {var: np.asarray(value) for var, value in graph.constants}
+    known.update(zip(graph.inputs, map(np.array, leaves(case.example())), strict=True))
+    with np.errstate(all="ignore"):
+        for equation in graph.equations:
+            inputs = [known.get(x, x) if isinstance(x, mg.Aval) else x for x in equation.inputs]
+            output = equation.primitive.bind(*inputs)
+            outputs = output if type(output) is tuple else (output,)
+            known.update(zip(equation.outputs, outputs, strict=True))
+            if not equation.primitive.view and not held(equation):
+                assert not any(np.shares_memory(o, x) for o in outputs for x in inputs)
+
+
+def held(equation):
+    """Whether it holds a program, of which each equation is read by itself."""
+    return hasattr(equation.primitive, "subgraph")
+
+
 @over(CASES)
 def test_forward_is_numpy(case):
     args = case.example()

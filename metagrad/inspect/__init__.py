@@ -1,0 +1,27 @@
+"""The graph of a computation, read: as text, as a picture by derivative order, by cost, and beside another one."""
+
+from __future__ import annotations
+
+from .comparison import Comparison, compare
+from .cost import Cost, Tally, cost
+from .dot import dot
+from .orders import OrderReport, assert_second_order, order_report
+from .page import html, notebook
+from .svg import svg
+from .text import text
+
+__all__ = [
+    "Comparison",
+    "Cost",
+    "OrderReport",
+    "Tally",
+    "assert_second_order",
+    "compare",
+    "cost",
+    "dot",
+    "html",
+    "notebook",
+    "order_report",
+    "svg",
+    "text",
+]

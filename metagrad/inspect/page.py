@@ -1,0 +1,135 @@
+"""A graph as one HTML page that needs no network: views that open on a click, and what is known of each equation."""
+
+from __future__ import annotations
+
+import json
+import linecache
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .cost import ORDERS, Cost, cost_of
+from .curve import memory_curve
+from .fold import fold, view
+from .notation import array_type, count, formula, left_side, many, where
+from .program import Program, Step
+from .svg import COLOURS, STYLE, draw, find
+
+if TYPE_CHECKING:
+    from ..core.graph import Graph, Source
+    from .fold import Box, View
+
+_HERE = Path(__file__).parent
+
+
+def html(graph: Graph, title: str = "graph", within: str = "") -> str:
+    """The graph, or the part of it whose path is `within`, as a page: write it to a file and open it in any browser.
+
+    It begins with the whole, folded (see `mg.inspect.svg`). A click on a box opens it; a click on an equation shows its
+    line of source, what it is the derivative of, and what uses it. Drag to pan, turn the wheel to zoom. A page draws
+    some thousands of equations; the boxes of a larger graph that it has no room for say how to draw them.
+
+    Raises DTypeError for what is no Graph, OptionError for a path that the graph does not have.
+
+    >>> import metagrad as mg
+    >>> page = mg.inspect.html(mg.make_graph(mg.grad(mg.sin))(0.5))
+    >>> page[:15], "https:" in page
+    ('<!doctype html>', False)
+    """
+    program = Program.of("html", graph)
+    root = fold(program)
+    views = _views(program, root, find("html", root, within))
+    homes: dict[int, int] = {}
+    for k, seen in enumerate(views):
+        homes.update((step.number, k) for step in seen.box.children if isinstance(step, Step))
+        homes.update((node.number, k) for node in seen.nodes if isinstance(node, Step) and node.number not in homes)
+    found = cost_of(program)
+    data = {
+        "paths": [where(seen.box.path) for seen in views],
+        "parts": [list(seen.box.path) for seen in views],
+        "homes": homes,
+        "steps": {k: _said(program, program.steps[k]) for k in sorted(homes)},
+        "colours": COLOURS,
+        "words": ORDERS,
+    }
+    drawn = "".join(
+        f'<template id="view{k}">{draw(program, seen, styled=False)}</template>' for k, seen in enumerate(views)
+    )
+    return _page(title, _summary(found), _overview(found), drawn, data)
+
+
+_MOST = 6000
+"""Boxes and equations that a page draws."""
+
+
+def _views(program: Program, root: Box, start: Box) -> list[View]:
+    """Views of a box and of those inside it, the outer ones first, as many as a page has room for."""
+    found: list[View] = []
+    drawn = 0
+    for box in sorted(start.boxes(), key=lambda b: len(b.path)):
+        seen = view(program, root, box)
+        drawn += len(seen.nodes)
+        if found and drawn > _MOST:
+            break
+        found.append(seen)
+    return found
+
+
+def notebook(graph: Graph) -> str:
+    """The page in a frame, which is what a notebook shows for a Graph."""
+    return frame(html(graph), 560)
+
+
+def frame(page: str, height: int) -> str:
+    """A page inside another one."""
+    style = f"width:100%;height:{height}px;border:1px solid #d0d7de;border-radius:6px"
+    return f'<iframe srcdoc="{escape(page)}" style="{style}" title="graph"></iframe>'
+
+
+def _page(title: str, summary: str, overview: str, views: str, data: dict[str, Any]) -> str:
+    style = (_HERE / "page.css").read_text("utf-8")
+    script = (_HERE / "page.js").read_text("utf-8")
+    body = (_HERE / "page.html").read_text("utf-8")
+    known = json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("</", "<\\/")
+    for name, value in {
+        "title": escape(title),
+        "summary": escape(summary),
+        "style": style + STYLE,
+        "overview": overview,
+        "views": views,
+        "data": known,
+        "script": script,
+    }.items():
+        body = body.replace(f"{{{{{name}}}}}", value)
+    return body
+
+
+def _summary(cost: Cost) -> str:
+    total = cost.total
+    memory = f"live memory at most {count(cost.peak, 'B')}"
+    return f"{many(total.equations, 'equation')}, {count(total.flops, 'flop')}, {memory}"
+
+
+def _overview(cost: Cost) -> str:
+    return f"<h2>Live memory</h2>{memory_curve(cost)}<h2>Cost</h2><pre>{escape(str(cost))}</pre>"
+
+
+def _said(program: Program, step: Step) -> dict[str, Any]:
+    """What the page tells of an equation."""
+    source: Source | None = step.equation.source
+    return {
+        "left": left_side(program, step),
+        "formula": formula(program, step),
+        "types": ", ".join(map(array_type, step.outputs)),
+        "order": step.order,
+        "path": where(step.path),
+        "source": str(source) if source else "",
+        "code": linecache.getline(source.file, source.line).strip() if source else "",
+        "origin": step.origin,
+        "reads": step.reads,
+        "users": step.users,
+        "given": [program.name(x) for x in program.inputs if x in step.inputs],
+        "result": any(x in program.outputs for x in step.outputs),
+        "cost": f"{count(step.flops, 'flop')}, {count(step.bytes, 'B')} moved",
+        "needed": step.needed,
+    }
