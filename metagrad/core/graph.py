@@ -8,31 +8,18 @@ pass has order 1, the backward pass of a backward pass order 2.
 
 from __future__ import annotations
 
-import sys
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..errors import DTypeError, ShapeError, requires
+from . import provenance
 from .primitive import Aval, Primitive, abstractify
+from .provenance import Operation, Source, current, graph_running, replaying
 from .pytree import flatten, unflatten
 from .tensor import to_public, to_value
-from .trace import Trace, Tracer, Value, context, graph_running
-
-_PACKAGE = str(Path(__file__).parents[1])
-
-
-class Source(NamedTuple):
-    """A line of user code."""
-
-    file: str
-    line: int
-    function: str
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line} in {self.function}"
+from .trace import Trace, Tracer, Value
 
 
 class Var(Aval):
@@ -60,10 +47,10 @@ class Var(Aval):
         return f"{self.name}:{super().__repr__()}"
 
 
-class Equation:
+class Equation(Operation):
     """One operation of a graph. `inputs` are Vars or Python scalars, `outputs` Vars."""
 
-    __slots__ = ("inputs", "order", "origin", "outputs", "primitive", "scope", "source")
+    __slots__ = ("inputs", "outputs")
 
     def __init__(
         self,
@@ -72,15 +59,11 @@ class Equation:
         outputs: tuple[Var, ...],
         source: Source | None,
         scope: tuple[str, ...],
-        origin: Equation | None,
+        origin: Operation | None,
     ) -> None:
-        self.primitive = primitive
+        super().__init__(primitive, source, scope, origin)
         self.inputs = inputs
         self.outputs = outputs
-        self.source = source
-        self.scope = scope
-        self.origin = origin
-        self.order: int = 0 if origin is None else 1 + origin.order
 
     @property
     def params(self) -> dict[str, Any]:
@@ -149,9 +132,8 @@ class GraphTrace(Trace):
         several = type(found) is tuple
         outputs = tuple([self.new_var(aval) for aval in (found if several else (found,))])
         if self.annotate:
-            origin = context.origin
-            scope = context.scope if origin is None else origin.scope
-            equation = Equation(primitive, read, outputs, _user_line(), scope, origin)
+            now = current(primitive)
+            equation = Equation(primitive, read, outputs, now.source, now.scope, now.origin)
         else:
             equation = Equation(primitive, read, outputs, None, (), None)
         self.equations.append(equation)
@@ -162,16 +144,6 @@ class GraphTrace(Trace):
         """The finished graph."""
         read = [self.read(x) for x in outputs]
         return Graph([x._value for x in inputs], list(self.constants.values()), self.equations, read)
-
-
-def _user_line() -> Source | None:
-    frame = sys._getframe(2)
-    while frame is not None:
-        code = frame.f_code
-        if not code.co_filename.startswith(_PACKAGE):
-            return Source(code.co_filename, frame.f_lineno, code.co_qualname)
-        frame = frame.f_back  # type: ignore[assignment]
-    return None
 
 
 def trace_graph(function: Any, avals: list[Any], *, annotate: bool) -> Graph:
@@ -248,6 +220,8 @@ class Graph:
 
     def evaluate(self, values: list[Value]) -> list[Value]:
         """Run it on flat values, letting go of each intermediate after its last use."""
+        if provenance.locating:
+            return self._evaluate_noted(values)
         plan = self._plan = self._plan or _Plan.of(self)
         held = plan.start.copy()
         held[: len(values)] = values
@@ -261,6 +235,16 @@ class Graph:
             for k in done:
                 held[k] = None
         return [held[k] for k in plan.outputs]
+
+    def _evaluate_noted(self, values: list[Value]) -> list[Value]:
+        """The same, each operation known as its equation."""
+        held: dict[Any, Value] = {**dict(self.constants), **dict(zip(self.inputs, values, strict=True))}
+        for equation in self.equations:
+            inputs = [held[x] if type(x) is Var else x for x in equation.inputs]
+            with replaying(equation):
+                output = equation.primitive.bind(*inputs)
+            held.update(zip(equation.outputs, output if type(output) is tuple else (output,), strict=True))
+        return [held[x] if type(x) is Var else x for x in self.outputs]
 
     def __call__(self, *args: Any) -> Any:
         """Run it. Python numbers take the dtype that it was traced with.
