@@ -32,12 +32,13 @@ def check_gradients(
 ) -> Report:
     """Compare the derivatives of f at args, of orders 1 to `order`, with numeric ones.
 
-    With random weights w and directions v1, v2, ... order k is the number D^k (w . f)(x) [v1, ..., vk]. It is taken by
-    every sequence of the modes (for order 2: reverse over reverse, forward over reverse, ...), with vk in one argument
-    at a time. Its oracle is the numeric derivative along vk of order k - 1, which was checked before. Weights and
-    directions have no entry near zero, so that an error in one element of thousands shows. Equal means within ten times
-    the oracle's own error plus `rtol` of the number's scale, sum |g_i v_i|. A point near a kink is moved and counted;
-    there, the derivative must lie between the slopes of both sides.
+    With random weights w and c and directions v1, v2, ... order k is the number D^k g(x) [v1, ..., vk] for
+    g = w . f + c . (f - f(x))^2, whose square lets a cotangent depend on the arguments. It is taken by every sequence
+    of the modes (for order 2: reverse over reverse, forward over reverse, ...), with vk in one argument at a time. Its
+    oracle is the numeric derivative along vk of order k - 1, which was checked before. Weights and directions have no
+    entry near zero, so that an error in one element of thousands shows. Equal means within ten times the oracle's own
+    error plus `rtol` of the number's scale, sum |g_i v_i|. A point near a kink is moved and counted; there, the
+    derivative must lie between the slopes of both sides.
 
     f: of metagrad, or a `torch_function`, `jax_function` or `numpy_function`; it returns a tree of arrays. args: trees
     of float64 arrays; leaves of other kinds are data. `modes` are "reverse" and "forward", or the library's own.
@@ -56,7 +57,7 @@ def check_gradients(
     if order < 1:
         raise OptionError(requires("check_gradients", "an order of at least 1", order))
     rng = np.random.default_rng(seed)
-    problem = Problem("check_gradients", f, args, rng)
+    problem = Problem("check_gradients", f, args, rng, curved=True)
     chosen = tuple(problem.library.modes if modes is None else modes)
     if not chosen or not set(chosen) <= {"reverse", "forward"}:
         raise OptionError(requires("check_gradients", "modes among reverse and forward", modes))

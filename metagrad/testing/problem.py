@@ -18,11 +18,21 @@ if TYPE_CHECKING:
 class Problem:
     """The outputs of f, weighed at random and summed, as a scalar function of the arguments that move.
 
+    Where it is `curved`, squares of what the outputs have moved from the point are weighed and added, so that from the
+    second order on a cotangent depends on the arguments: a rule that takes it for a constant shows.
+
     Raises DTypeError where nothing can be measured, NondeterministicError where two calls differ.
     """
 
     def __init__(
-        self, check: str, f: Callable[..., Any], args: Sequence[Any], rng: np.random.Generator, *, weigh: bool = True
+        self,
+        check: str,
+        f: Callable[..., Any],
+        args: Sequence[Any],
+        rng: np.random.Generator,
+        *,
+        weigh: bool = True,
+        curved: bool = False,
     ) -> None:
         function = as_function(check, f)
         self.check, self.name, self.library = check, function.name, function.library
@@ -61,9 +71,16 @@ class Problem:
             got = f"arguments {types or 'none'} and results {results or 'none'}"
             raise DTypeError(requires(check, "floating-point arguments and results", got))
 
+        curvatures = [None if w is None else random_direction(rng, w.shape) for w in weights]
+
         def scalar(*moved: Any) -> Any:
-            pairs = zip(outputs(*moved), weights, strict=True)
-            return sum(library.weighed(y, w) for y, w in pairs if w is not None)
+            total: Any = 0.0
+            for y, w, at, c in zip(outputs(*moved), weights, found, curvatures, strict=True):
+                if w is not None:
+                    total = total + library.weighed(y, w)
+                    if curved and self.weigh:
+                        total = total + library.weighed((y - library.enter(at)) ** 2, c)
+            return total
 
         self.scalar = scalar
 
