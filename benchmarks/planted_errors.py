@@ -181,7 +181,10 @@ def _total(rows: list[dict[str, Any]], name: str) -> int:
 
 
 def false_alarms(people: list[Checker], first: int, cases: int, peers: int, state: dict[str, Any], save: Any) -> None:
-    """Fill in who raised an alarm at which seed, going on where the state stops. Peers look at the first programs only."""
+    """Fill in who raised an alarm at which seed, going on where the state stops.
+
+    All but the two fast ones look at the first `peers` programs only.
+    """
     start = time.perf_counter()
     for seed in range(first + state["cases"], first + cases):
         program = Program.of(seed)
@@ -259,7 +262,7 @@ def main() -> None:
 def save(state: dict[str, Any], path: Path | None) -> None:
     if path:
         part = path.with_suffix(".part")
-        part.write_text(json.dumps(state, indent=1) + "\n", "utf-8")
+        part.write_text(json.dumps({**state, **provenance()}, indent=1) + "\n", "utf-8")
         part.replace(path)
 
 

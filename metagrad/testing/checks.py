@@ -54,6 +54,7 @@ def check_gradients(
     >>> report.digits(2) > 14
     True
     """
+    __tracebackhide__ = True
     if order < 1:
         raise OptionError(requires("check_gradients", "an order of at least 1", order))
     rng = np.random.default_rng(seed)

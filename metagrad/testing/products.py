@@ -44,6 +44,7 @@ def check_hvp(
     AssertionError: check_hvp: a derivative is wrong (seed 0)
     ...
     """
+    __tracebackhide__ = True
     rng = np.random.default_rng(seed)
     problem = Problem("check_hvp", f, args, rng, weigh=hvp is None)
     report = Report(2, "check_hvp", seed=seed)

@@ -199,6 +199,7 @@ class Report:
 
     def raise_if_wrong(self) -> Report:
         """The report itself; AssertionError with it where something does not agree."""
+        __tracebackhide__ = True  # pytest then shows the caller's line
         if not self:
             raise AssertionError(str(self))
         return self

@@ -31,6 +31,7 @@ def check_subgradient(
     >>> [kink.between for kink in check_subgradient(mg.abs, [mg.asarray([0.0])], directions=1).kinks]
     [True, True]
     """
+    __tracebackhide__ = True
     rng = np.random.default_rng(seed)
     problem = Problem("check_subgradient", f, args, rng)
     gradient = problem.gradient(problem.scalar)

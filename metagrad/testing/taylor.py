@@ -68,6 +68,7 @@ def check_taylor(f: Callable[..., Any], args: Sequence[Any], order: int = 2, *, 
     >>> print(f"{check_taylor(lambda x: mg.exp(mg.sin(x)), [mg.asarray([0.3, 0.8])]).slope:.1f}")
     3.0
     """
+    __tracebackhide__ = True
     report = _measured(f, args, order, seed)
     if not report:
         raise AssertionError(str(report))
