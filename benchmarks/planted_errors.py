@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from _common import build, need
+from _common import build, need, provenance
 from planted_catalogue import (
     CATALOGUE,
     Planted,

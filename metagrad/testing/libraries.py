@@ -6,6 +6,7 @@ and `push` differentiate it once; what they return can be differentiated again.
 
 from __future__ import annotations
 
+import warnings
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -164,7 +165,8 @@ class Torch(Library):
     def push(self, d: Scalar, x: Sequence[Any], v: Sequence[Any]) -> Any:
         forward = self.torch.autograd.forward_ad
         x = [t if t.requires_grad else t.detach().requires_grad_() for t in x]
-        with forward.dual_level():
+        with forward.dual_level(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # its first use compiles by what PyTorch deprecates
             value = d(*[forward.make_dual(t, w) for t, w in zip(x, v, strict=True)])
             tangent = forward.unpack_dual(value).tangent
         return self.torch.zeros_like(value) if tangent is None else tangent
@@ -219,8 +221,8 @@ class Given(Library):
     def gradient(self, d: Scalar, x: Sequence[Any]) -> list[Any]:
         derivative = getattr(d, "derivative", self.given)
         if derivative is None:
-            need = "hvp=, a function (args, tangents) -> H v, for derivatives of order 2"
-            raise OptionError(requires("numpy_function", need, "none"))
+            need = "hvp=, a function (args, tangents) -> H v, for order 2, and orders no higher"
+            raise OptionError(requires("numpy_function", need, "none or order 3"))
         found = derivative(*x)
         found = list(found) if isinstance(found, tuple | list) else [found]
         if [np.shape(g) for g in found] != [np.shape(t) for t in x]:
@@ -235,12 +237,10 @@ class Given(Library):
         if mode == "forward":
             return self.push(d, (), v)
         along = super().along(mode, d, v)
-        if hasattr(d, "derivative"):
-            raise OptionError(requires("numpy_function", "orders up to 2: it has a gradient and H v", "order 3"))
 
         def scalar(*x: Any) -> Any:
             return along(*x)
 
-        product = self.product
+        product = None if hasattr(d, "derivative") else self.product
         scalar.derivative = None if product is None else lambda *x: product(tuple(x), tuple(v))  # type: ignore[attr-defined]
         return scalar

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..core.pytree import flatten, leaf_names, unflatten
 from ..errors import DTypeError, requires
-from .estimates import NondeterministicError, random_direction
+from .estimates import DomainError, NondeterministicError, random_direction
 from .functions import as_function
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ class Problem:
     Where it is `curved`, squares of what the outputs have moved from the point are weighed and added, so that from the
     second order on a cotangent depends on the arguments: a rule that takes it for a constant shows.
 
-    Raises DTypeError where nothing can be measured, NondeterministicError where two calls differ.
+    Raises DTypeError where nothing can be measured, NondeterministicError where two calls differ, DomainError where the
+    function is not finite.
     """
 
     def __init__(
@@ -102,6 +103,11 @@ class Problem:
                 where = list(map(int, np.unravel_index(int(np.argmax(off)), off.shape)))
                 got = f"two calls that differ by {off.max():.3g} at {where} of output {k}: give it its key or seed"
                 raise NondeterministicError(requires(self.check, "a function that returns the same each time", got))
+        for k, y in enumerate(first):
+            if y.dtype.kind == "f" and not np.isfinite(y).all():
+                where = list(map(int, np.argwhere(~np.isfinite(y))[0]))
+                got = f"{float(y[tuple(where)])} at {where} of output {k}"
+                raise DomainError(requires(self.check, "finite values at the point", got))
         return first
 
     def _weights(self, found: list[Any], rng: np.random.Generator) -> list[Any]:

@@ -79,7 +79,7 @@ class Worst:
             found.append(self.expected.note)
         if self.expected.tried:
             found.append(f"{'step':>9}  {'difference quotient':>22}  {'extrapolated':>22}")
-            found += [f"{t.step:9.1e}  {t.quotient:22.15g}  {t.extrapolated:22.15g}" for t in self.expected.tried]
+            found += [f"{t.step:9.2e}  {t.quotient:22.15g}  {t.extrapolated:22.15g}" for t in self.expected.tried]
         return found
 
 
