@@ -188,6 +188,9 @@ class Jax(Library):
     def enter(self, x: Any) -> Any:
         return self.jax.numpy.asarray(x)
 
+    def row(self, parts: Sequence[Any]) -> Any:
+        return self.jax.numpy.concatenate([p.ravel() for p in parts])
+
     def is_array(self, x: Any) -> bool:
         return isinstance(x, self.jax.Array | np.ndarray | np.generic | float)
 
