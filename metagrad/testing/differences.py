@@ -48,16 +48,17 @@ def central_difference(g: Callable[[float], Any], *, step: float = 0.05, rows: i
     best = _extrapolated(steps, quotients, 4.0, size, ORACLE)
     if first < step:
         best = best._replace(note=f"steps above {first:.1e} leave the domain")
-    right = _extrapolated(steps, [(a - middle) / h for h, (a, _) in zip(steps, pairs, strict=True)], 2.0, size, "")
-    left = _extrapolated(steps, [(middle - b) / h for h, (_, b) in zip(steps, pairs, strict=True)], 2.0, size, "")
-    near = [2 * fine - coarse for coarse, fine in _last_two(steps, pairs, middle)]
+    right = [(a - middle) / h for h, (a, _) in zip(steps, pairs, strict=True)]
+    left = [(middle - b) / h for h, (_, b) in zip(steps, pairs, strict=True)]
+    near = [2 * fine - coarse for *_, coarse, fine in (left, right)]
     slope, gap = np.maximum(abs(near[0]), abs(near[1])), abs(near[0] - near[1])
     larger, allowed = np.maximum(slope, size), 1e-3 * slope + 1e-5 * size
     if np.any((gap > allowed) | (best.error > 1e-8 * larger)):
         noise = _noise(g, middle)
         noisy = bool(np.any(noise > 1e-11 * size))
         if np.any(gap > allowed + 16 * noise / steps[-1]) or (not noisy and np.any(best.error > 1e-5 * larger)):
-            raise _kink(left, right, gap > allowed, near, best, size)
+            sides = (_extrapolated(steps, left, 2.0, size, "left"), _extrapolated(steps, right, 2.0, size, "right"))
+            raise _kink(sides, gap > allowed, near, best, size)
         if noisy:
             error = number(np.maximum(best.error, 4 * noise / steps[-1]))
             relative = np.max(noise / np.maximum(size, 1e-300))
@@ -105,7 +106,14 @@ def _first_step(g: Callable[[float], Any], step: float) -> tuple[float, Any, Any
 
 
 def _extrapolated(steps: Sequence[float], quotients: Sequence[Any], base: float, size: Any, oracle: str) -> Estimate:
-    """The limit of quotients at halved steps whose error is a series in h (base 2) or in h^2 (base 4)."""
+    """The limit of quotients at halved steps whose error is a series in h (base 2) or in h^2 (base 4).
+
+    Their differences shrink by the base from step to step, up to rounding: what they do not shrink is noise, which a
+    quotient has divided by its step.
+    """
+    apart = abs(np.diff(quotients, axis=0))
+    kept = np.maximum(apart[1:] - (1 / base + 0.25) * apart[:-1], 0.0)[-4:]
+    noise = np.max([h * k for h, k in zip(steps[-len(kept) :], kept, strict=True)], axis=0) + 4 * EPS * size
     table: list[list[Any]] = []
     value, error = np.full(np.shape(size), np.nan), np.full(np.shape(size), np.inf)
     tried = []
@@ -114,19 +122,12 @@ def _extrapolated(steps: Sequence[float], quotients: Sequence[Any], base: float,
         for j in range(1, i + 1):
             left, above = row[j - 1], table[i - 1][j - 1]
             row.append(left + (left - above) / (base**j - 1))
-            off = np.maximum(abs(row[j] - left), abs(row[j] - above)) + 4 * EPS * size / h
+            off = np.maximum(abs(row[j] - left), abs(row[j] - above)) + noise / h
             better = off < error
             value, error = np.where(better, row[j], value), np.where(better, off, error)
         table.append(row)
         tried.append(Trial(h, number(quotient), number(value if i else quotient)))
     return Estimate(number(value), number(error), oracle, tuple(tried))
-
-
-def _last_two(steps: Sequence[float], pairs: Sequence[Any], middle: Any) -> list[tuple[Any, Any]]:
-    """The one-sided quotients, right then left, at the last step but one and at the last."""
-    (a, b), (c, d) = pairs[-2:]
-    h, k = steps[-2:]
-    return [((a - middle) / h, (c - middle) / k), ((middle - b) / h, (middle - d) / k)]
 
 
 def _noise(g: Callable[[float], Any], middle: Any) -> Any:
@@ -136,15 +137,15 @@ def _noise(g: Callable[[float], Any], middle: Any) -> Any:
     return abs(np.diff(line, 3, axis=0)).max(axis=0) / 8
 
 
-def _kink(left: Estimate, right: Estimate, apart: Any, near: Any, best: Estimate, size: Any) -> KinkError:
-    """The error for a point at which one-sided slopes differ, or near which nothing converges."""
+def _kink(sides: tuple[Estimate, Estimate], apart: Any, near: Any, best: Estimate, size: Any) -> KinkError:
+    """The error for a point at which the slopes of the sides differ, or near which nothing converges."""
     where = np.unravel_index(np.argmax(apart), np.shape(apart))
     if not np.any(apart):
         got = f"an error of {np.max(best.error):.1e}"
         return KinkError(requires("central_difference", "a smooth function near the point", got))
-    got = f"one-sided slopes {near[1][where]:.4g} and {near[0][where]:.4g}"
+    got = f"one-sided slopes {near[0][where]:.4g} and {near[1][where]:.4g}"
     error = KinkError(requires("central_difference", "a derivative", got))
-    bound = 1e-6 * np.maximum(size, np.maximum(abs(left.value), abs(right.value)))
-    if np.all(left.error <= bound) and np.all(right.error <= bound):
-        error.slopes = (left, right)
+    bound = 1e-6 * np.max([size, *(abs(side.value) for side in sides)], axis=0)
+    if all(np.all(side.error <= bound) for side in sides):
+        error.slopes = sides
     return error

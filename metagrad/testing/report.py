@@ -56,7 +56,7 @@ class Verdict:
         return (
             f"order {self.order}, {self.chain}, {self.argument}: expected {self.expected:.12g} "
             f"(error about {self.error:.1e}, by {self.oracle}) but got {self.got:.12g}; "
-            f"agrees to {self.digits:.0f} digits, the oracle is good to {self.oracle_digits:.0f}"
+            f"agrees to {_counted(self.digits)}, the oracle is good to {self.oracle_digits:.0f}"
         )
 
 
@@ -81,6 +81,10 @@ class Worst:
             found.append(f"{'step':>9}  {'difference quotient':>22}  {'extrapolated':>22}")
             found += [f"{t.step:9.2e}  {t.quotient:22.15g}  {t.extrapolated:22.15g}" for t in self.expected.tried]
         return found
+
+
+def _counted(found: float) -> str:
+    return f"{found:.0f} digit{'' if round(found) == 1 else 's'}"
 
 
 def _hint(worst: Worst) -> str:
@@ -184,7 +188,7 @@ class Report:
             found = [v for v in self.verdicts if v.order == order]
             wrong = sum(not v.agrees for v in found)
             oracles = " and ".join(sorted({v.oracle for v in found}))
-            verdict = f"{wrong} of {len(found)} are off" if wrong else f"agree to {self.digits(order):.0f} digits"
+            verdict = f"{wrong} of {len(found)} are off" if wrong else f"agree to {_counted(self.digits(order))}"
             good = f"the oracle, {oracles}, is good to {self.oracle_digits(order):.0f}"
             lines.append(f"order {order}: {len(found)} numbers, {verdict}; {good}")
         return lines

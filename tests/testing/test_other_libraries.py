@@ -57,6 +57,11 @@ def test_a_torch_function_without_its_second_order_is_found(torch):
         check_gradients(torch_function(Sine.apply), [X])
 
 
+def test_a_torch_function_that_is_cut_from_its_arguments_has_the_derivative_zero(torch):
+    with pytest.raises(AssertionError, match="which is nothing"):
+        check_gradients(torch_function(lambda a: 2 * a.detach()), [X])
+
+
 def test_torch_arguments_may_be_trees_of_tensors_with_data(torch):
     def f(params, index):
         return torch.tanh(params["w"])[index] * params["b"]

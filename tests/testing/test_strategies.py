@@ -59,7 +59,8 @@ def test_shapes_broadcast(found):
 
 
 def test_shapes_that_broadcast_differ_at_times():
-    assert find(broadcastable_shapes(2), lambda s: len(s[0]) != len(s[1]) and 1 in s[0] and max(s[0]) > 1)
+    assert find(broadcastable_shapes(2), lambda s: len(s[0]) != len(s[1]) and max(s[0], default=0) > 1)
+    assert find(broadcastable_shapes(2), lambda s: len(s[0]) == len(s[1]) > 0 and s[0][0] == 1 < s[1][0])
     assert find(shapes(), lambda s: len(s) == 3)
 
 

@@ -201,6 +201,14 @@ def test_debug_nans_looks_into_a_graph_that_was_traced_before():
     assert f"written at {line_of(*AT_ROOT)}" in text
 
 
+def test_debug_nans_looks_into_the_pullback_of_a_checkpoint_in_a_graph():
+    graph = mg.make_graph(mg.grad(mg.checkpoint(norm)))(X[:3])
+    with mg.debug_nans():
+        text = notes(lambda: graph(ZEROS), NonFiniteError)
+    assert "`divide` (order 1), which the derivative of `sqrt` runs" in text
+    assert f"written at {line_of(*AT_ROOT)}" in text
+
+
 def test_debug_nans_says_which_inputs_had_nan_already_and_their_ranges():
     with mg.debug_nans():
         text = notes(lambda: mg.multiply(np.array([1.0, np.nan, 2.0]), np.full(3, 4.0)), NonFiniteError)
