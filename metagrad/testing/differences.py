@@ -45,11 +45,13 @@ def central_difference(g: Callable[[float], Any], *, step: float = 0.05, rows: i
     if not np.isfinite(size).all():
         raise DomainError(requires("central_difference", "finite values around the point", size[~np.isfinite(size)][0]))
     quotients = [(a - b) / (2 * h) for h, (a, b) in zip(steps, pairs, strict=True)]
-    best = _extrapolated(steps, quotients, 4.0, size, ORACLE)
-    if first < step:
-        best = best._replace(note=f"steps above {first:.1e} leave the domain")
     right = [(a - middle) / h for h, (a, _) in zip(steps, pairs, strict=True)]
     left = [(middle - b) / h for h, (_, b) in zip(steps, pairs, strict=True)]
+    curves = [(a - 2 * middle + b) / (2 * h * h) for h, (a, b) in zip(steps, pairs, strict=True)]
+    floor = _rounding(steps, quotients, curves, size)
+    best = _extrapolated(steps, quotients, 4.0, floor, ORACLE)
+    if first < step:
+        best = best._replace(note=f"steps above {first:.1e} leave the domain")
     near = [2 * fine - coarse for *_, coarse, fine in (left, right)]
     slope, gap = np.maximum(abs(near[0]), abs(near[1])), abs(near[0] - near[1])
     larger, allowed = np.maximum(slope, size), 1e-3 * slope + 1e-5 * size
@@ -57,8 +59,8 @@ def central_difference(g: Callable[[float], Any], *, step: float = 0.05, rows: i
         noise = _noise(g, middle)
         noisy = bool(np.any(noise > 1e-11 * size))
         if np.any(gap > allowed + 16 * noise / steps[-1]) or (not noisy and np.any(best.error > 1e-5 * larger)):
-            sides = (_extrapolated(steps, left, 2.0, size, "left"), _extrapolated(steps, right, 2.0, size, "right"))
-            raise _kink(sides, gap > allowed, near, best, size)
+            left_side, right_side = (_extrapolated(steps, q, 2.0, 4 * EPS * size, ORACLE) for q in (left, right))
+            raise _kink((left_side, right_side), gap > allowed, near, best, size)
         if noisy:
             error = number(np.maximum(best.error, 4 * noise / steps[-1]))
             relative = np.max(noise / np.maximum(size, 1e-300))
@@ -87,7 +89,7 @@ def one_sided_slopes(g: Callable[[float], float], *, step: float = 0.05, rows: i
         values = [np.asarray(g(side * h), np.float64) for h in steps]
         size = np.max(np.abs([middle, *values]), axis=0)
         quotients = [side * (y - middle) / h for h, y in zip(steps, values, strict=True)]
-        estimate = _extrapolated(steps, quotients, 2.0, size, f"differences on the {name}")
+        estimate = _extrapolated(steps, quotients, 2.0, 4 * EPS * size, f"differences on the {name}")
         if not np.all(estimate.error <= 1e-5 * np.maximum(size, abs(estimate.value))):
             got = f"slopes {quotients[-2]:.4g} and {quotients[-1]:.4g} at the smallest steps on the {name}"
             raise KinkError(requires("one_sided_slopes", "a function with a slope on each side", got))
@@ -105,17 +107,27 @@ def _first_step(g: Callable[[float], Any], step: float) -> tuple[float, Any, Any
     raise DomainError(requires("central_difference", "finite values around the point", got))
 
 
-def _extrapolated(steps: Sequence[float], quotients: Sequence[Any], base: float, size: Any, oracle: str) -> Estimate:
+def _rounding(steps: Sequence[float], odd: Sequence[Any], even: Sequence[Any], size: Any) -> Any:
+    """The noise of a function, seen in its odd part over h and its even part over h^2: at least the values' rounding.
+
+    Differences of these shrink four times from step to step: what does not shrink is noise over h or h^2. Of the last
+    four steps the second largest counts, since one may meet a distant kink.
+    """
+    seen = []
+    for power, series in ((1, odd), (2, even)):
+        apart = abs(np.diff(series, axis=0))
+        kept = np.maximum(apart[1:] - apart[:-1] / 2, 0.0)[-4:]
+        seen.append([h**power * k for h, k in zip(steps[-len(kept) :], kept, strict=True)])
+    return np.sort(np.max(seen, axis=0), axis=0)[-2] + 4 * EPS * size
+
+
+def _extrapolated(steps: Sequence[float], quotients: Sequence[Any], base: float, noise: Any, oracle: str) -> Estimate:
     """The limit of quotients at halved steps whose error is a series in h (base 2) or in h^2 (base 4).
 
-    Their differences shrink by the base from step to step, up to rounding: what they do not shrink is noise, which a
-    quotient has divided by its step.
+    `noise` is that of the function; a quotient has it divided by its step.
     """
-    apart = abs(np.diff(quotients, axis=0))
-    kept = np.maximum(apart[1:] - (1 / base + 0.25) * apart[:-1], 0.0)[-4:]
-    noise = np.max([h * k for h, k in zip(steps[-len(kept) :], kept, strict=True)], axis=0) + 4 * EPS * size
     table: list[list[Any]] = []
-    value, error = np.full(np.shape(size), np.nan), np.full(np.shape(size), np.inf)
+    value, error = np.full(np.shape(noise), np.nan), np.full(np.shape(noise), np.inf)
     tried = []
     for i, (h, quotient) in enumerate(zip(steps, quotients, strict=True)):
         row = [quotient]

@@ -100,6 +100,18 @@ def test_an_oracle_that_float32_blunts_says_so():
     assert "the function is rounded, to about" in str(report)
 
 
+def test_the_error_estimate_is_honest_for_a_function_that_rounds_to_float32():
+    rng = np.random.default_rng(0)
+    off, errors = [], []
+    for x in rng.uniform(-1.5, 1.5, 200):
+        estimate = central_difference(lambda t, x=x: float(np.float32(np.sin(np.float32(x + t)))))
+        off.append(abs(estimate.value - np.cos(x)) / estimate.error)
+        errors.append(estimate.error)
+    assert np.mean(np.array(off) < 1) > 0.97
+    assert max(off) < 10
+    assert 1e-6 < np.median(errors) < 1e-3
+
+
 def test_a_rule_that_forgets_its_cotangent_shows_in_the_second_order():
     @mg.custom_vjp
     def f(x):
