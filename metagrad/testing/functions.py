@@ -22,10 +22,6 @@ class Function:
     def __call__(self, *args: Any) -> Any:
         return self.f(*args)
 
-    @property
-    def name(self) -> str:
-        return getattr(self.f, "__name__", type(self.f).__name__)
-
 
 def as_function(check: str, f: Any) -> Function:
     """A function as one of metagrad, unless it says otherwise; raises DTypeError for what cannot be called."""

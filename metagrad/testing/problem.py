@@ -36,7 +36,7 @@ class Problem:
         curved: bool = False,
     ) -> None:
         function = as_function(check, f)
-        self.check, self.name, self.library = check, function.name, function.library
+        self.check, self.library = check, function.library
         library = self.library
         leaves, structure = flatten(tuple(args))
         names = leaf_names(tuple(args))
@@ -71,7 +71,6 @@ class Problem:
             results = ", ".join(str(y.dtype) for y in found)
             got = f"arguments {types or 'none'} and results {results or 'none'}"
             raise DTypeError(requires(check, "floating-point arguments and results", got))
-
         curvatures = [None if w is None else random_direction(rng, w.shape) for w in weights]
 
         def scalar(*moved: Any) -> Any:
@@ -90,7 +89,7 @@ class Problem:
         library = self.library
         with library.running():
             found, again = (self.outputs(*map(library.enter, self.point)) for _ in range(2))
-            if not found or any(y is None or not library.is_array(library_item(y)) for y in found):
+            if not found or not all(map(library.is_array, found)):
                 got = ", ".join(f"{type(y).__name__} {y!r}" for y in found) or "None"
                 raise DTypeError(requires(self.check, "a function that returns an array or a tree of arrays", got))
             first, second = (list(map(library.leave, ys)) for ys in (found, again))
@@ -147,8 +146,3 @@ class Problem:
         with library.running():
             found = library.push(d, list(map(library.enter, self.point)), list(map(library.enter, v)))
             return float(library.leave(found))
-
-
-def library_item(y: Any) -> Any:
-    """A number as an array, so that a function may return one."""
-    return np.asarray(y) if isinstance(y, int | bool) else y

@@ -34,7 +34,8 @@ def worst_element(
         moves = [direction if i == j else None for j in range(len(problem.point))]
         expected = problem.library.estimate(base, problem.point, moves)
         if gradient is not None:
-            return float((gradient * direction).sum()), expected, float(abs(gradient * direction).sum())
+            products = (gradient * direction)[direction != 0]  # beside it an infinity may stand
+            return float(products.sum()), expected, float(abs(products).sum())
         zeros = [np.zeros_like(x) if w is None else w for x, w in zip(problem.point, moves, strict=True)]
         got = problem.pushed(d, zeros)
         return got, expected, abs(got)

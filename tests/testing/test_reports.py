@@ -78,6 +78,17 @@ def test_a_derivative_that_is_lost_is_called_nothing():
     assert "which is nothing" in text
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_derivative_that_is_no_number_is_wrong(value):
+    factors = np.array([1.0, value, 1.0, -value])
+    text = failure(lambda: check_gradients(scaled_sine(factors), [X[:, 0]], modes=("reverse",)))
+    assert "agrees to 0 digits" in text
+    assert "element [1] of shape (4,)" in text
+    assert "element [1]" in failure(
+        lambda: check_hvp(cubes, [X[:, 0]], hvp=lambda args, v: 6 * args[0] * v[0] * mg.asarray(factors))
+    )
+
+
 def test_digits_are_those_of_the_error_that_was_planted():
     for exponent in (2, 4, 6):
         with pytest.raises(AssertionError, match=f"agrees to {exponent} digits") as caught:
