@@ -113,12 +113,14 @@ def _rounding(steps: Sequence[float], odd: Sequence[Any], even: Sequence[Any], s
     Differences of these shrink four times from step to step: what does not shrink is noise over h or h^2. Of the last
     four steps the second largest counts, since one may meet a distant kink.
     """
+    if len(steps) < 3:
+        return 4 * EPS * size
     seen = []
     for power, series in ((1, odd), (2, even)):
         apart = abs(np.diff(series, axis=0))
         kept = np.maximum(apart[1:] - apart[:-1] / 2, 0.0)[-4:]
         seen.append([h**power * k for h, k in zip(steps[-len(kept) :], kept, strict=True)])
-    return np.sort(np.max(seen, axis=0), axis=0)[-2] + 4 * EPS * size
+    return np.sort(np.max(seen, axis=0), axis=0)[-2:][0] + 4 * EPS * size
 
 
 def _extrapolated(steps: Sequence[float], quotients: Sequence[Any], base: float, noise: Any, oracle: str) -> Estimate:
