@@ -32,6 +32,8 @@ setup(
     # `kernels/` is a source root, not a package: it holds the import package metagrad_kernels.
     packages=find_packages(include=["metagrad", "metagrad.*"]) + find_packages("kernels"),
     package_dir={"metagrad_kernels": "kernels/metagrad_kernels"},
+    py_modules=["pytest_metagrad"],
+    entry_points={"pytest11": ["pytest_metagrad = pytest_metagrad"]},
     package_data={"metagrad": ["py.typed", "inspect/page.*"], "metagrad_kernels": ["py.typed", "**/*.cu", "**/*.cuh"]},
     zip_safe=False,
     install_requires=["numpy>=2", "numba", "optree", "opt_einsum", "rich", "matplotlib", "pillow", "safetensors"],

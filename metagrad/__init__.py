@@ -16,6 +16,7 @@ from . import errors, linalg, nn, optim, random
 from .arrays import keep_freed_memory as _keep_freed_memory
 from .core import graph as _graph
 from .core import tensor as _tensor
+from .core.debugging import debug_nans
 from .core.graph import Equation, Graph
 from .core.primitive import Aval, Primitive
 from .core.tensor import Tensor
@@ -65,6 +66,7 @@ __all__ = [  # noqa: PLE0604
     "checkpoint",
     "custom_vjp",
     "data",
+    "debug_nans",
     "errors",
     "grad",
     "hessian",

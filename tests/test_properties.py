@@ -12,95 +12,16 @@ from hypothesis import strategies as st
 from tolerances import close
 
 import metagrad as mg
-from metagrad.testing import check_gradients, random_direction, taylor_slope
+from metagrad.testing import check_gradients, random_direction, strategies, taylor_slope
+from metagrad.testing.programs import NESTINGS, N, Nesting
 
-N = 3
-_ORDER = np.array([2, 0, 0])
-_TRIANGLE = np.tri(N, dtype=bool)
-
-ONE = {
-    "sin": mg.sin,
-    "tanh": mg.tanh,
-    "bell": lambda x: mg.exp(-mg.square(x)),
-    "log": lambda x: mg.log1p(mg.square(x)),
-    "cube": lambda x: mg.tanh(x) ** 3,
-    "transpose": mg.matrix_transpose,
-    "flip": lambda x: x[::-1, 1:][:, ::-1] @ mg.asarray([[1.0, 0.5, 0.0], [0.0, 0.5, 1.0]]),
-    "gather": lambda x: x[_ORDER],
-    "scatter": lambda x: x.at[_ORDER].add(mg.sin(x)),
-    "set": lambda x: x.at[1].set(x[0] * x[2]),
-    "pad": lambda x: mg.pad(x[1:, :2], ((1, 0), (0, 1))),
-    "roll": lambda x: mg.roll(x, 1, axis=0) + x,
-    "cumulative": lambda x: mg.cumulative_sum(x, axis=1) / N,
-    "mean": lambda x: x - mg.mean(x, axis=0),
-    "var": lambda x: x * mg.var(x, axis=1, keepdims=True),
-    "norm": lambda x: x / (1.0 + mg.linalg.vector_norm(x)),
-    "softmax": lambda x: mg.nn.softmax(x, axis=0),
-    "logsumexp": lambda x: x - mg.logsumexp(x, axis=1, keepdims=True),
-    "prod": lambda x: mg.prod(mg.tanh(x), axis=0, keepdims=True) + x,
-    "where": lambda x: mg.where(_TRIANGLE, x, 0.5 * mg.sin(x)),
-    "diagonal": lambda x: mg.linalg.diagonal(x) * x,
-    "inverse": lambda x: mg.linalg.inv(3.0 * mg.eye(N) + mg.tanh(x)),
-    "det": lambda x: mg.linalg.det(mg.tanh(x)) + x,
-    "concat": lambda x: mg.concat([mg.sin(x[1:]), x[:1]], axis=0),
-    "checkpoint": mg.checkpoint(lambda x: mg.sin(x) * mg.cos(x)),
-    "inner gradient": mg.grad(lambda x: mg.sum(mg.sin(x) * mg.tanh(x))),
-    "mapped": mg.vmap(lambda row: row * mg.sum(mg.sin(row)), in_axes=1, out_axes=1),
-}
-TWO = {
-    "add": mg.add,
-    "subtract": mg.subtract,
-    "multiply": lambda x, y: mg.tanh(x) * y,
-    "divide": lambda x, y: x / (2.0 + mg.square(y)),
-    "matmul": lambda x, y: mg.tanh(x) @ y,
-    "einsum": lambda x, y: mg.einsum("ij,kj,k->ik", mg.sin(x), mg.tanh(y), x[0]),
-    "solve": lambda x, y: mg.linalg.solve(3.0 * mg.eye(N) + mg.tanh(x), y),
-    "hypot": lambda x, y: mg.hypot(x, 1.0 + mg.square(y)),
-    "atan2": lambda x, y: mg.atan2(x, 2.0 + mg.square(y)),
-    "logaddexp": mg.logaddexp,
-    "pow": lambda x, y: mg.pow(1.0 + mg.square(mg.tanh(x)), mg.tanh(y)),
-    "outer": lambda x, y: mg.linalg.outer(mg.tanh(x[0]), y[:, 1]),
-}
-
-KINKED = {
-    "abs": lambda x: mg.abs(x) * x,
-    "relu": lambda x: mg.nn.relu(x) + 0.5 * x,
-    "max": lambda x: x * mg.max(x, axis=0, keepdims=True),
-    "min": lambda x: mg.sin(mg.min(x, axis=1, keepdims=True)) + x,
-    "sort": lambda x: mg.sort(x, axis=1) * x,
-    "clip": lambda x: mg.clip(x, -0.5, 0.5) + mg.tanh(x),
-    "maximum": lambda x: mg.maximum(x, mg.sin(x.T)),
-}
-
-
-def lists_of_steps(unary):
-    one = st.tuples(st.sampled_from(sorted(unary)), st.integers(0, 9))
-    two = st.tuples(st.sampled_from(sorted(TWO)), st.integers(0, 9), st.integers(0, 9))
-    return st.lists(st.one_of(one, two), min_size=2, max_size=6)
-
-
-smooth_programs = lists_of_steps(ONE)
-programs = lists_of_steps(ONE | KINKED)
+smooth_programs = strategies.programs()
+programs = strategies.programs(smooth=False)
 seeds = st.integers(0, 99)
 
 
-def matrices(program):
-    """The function of two matrices that a list of steps means: each step reads what came before, by number."""
-
-    def f(x, y):
-        values = [x, y]
-        for name, *operands in program:
-            chosen = [values[-1 - (k % len(values))] for k in operands]
-            values.append((ONE | KINKED | TWO)[name](*chosen))
-        return values[-1] + 0.1 * values[len(values) // 2]
-
-    return f
-
-
 def scalar(program):
-    return lambda x, y: mg.sum(
-        mg.sin(matrices(program)(x, y)) * mg.asarray(random_direction(np.random.default_rng(1), (N, N)))
-    )
+    return lambda x, y: mg.sum(mg.sin(program(x, y)) * mg.asarray(random_direction(np.random.default_rng(1), (N, N))))
 
 
 def point(seed, *lead):
@@ -111,13 +32,13 @@ def point(seed, *lead):
 @given(programs, seeds)
 @settings(max_examples=120)
 def test_random_programs_have_numeric_derivatives_to_second_order(program, seed):
-    check_gradients(matrices(program), point(seed), order=2, redraws=30)
+    check_gradients(program, point(seed), order=2, redraws=30)
 
 
 @given(smooth_programs, seeds)
 @settings(max_examples=40)
 def test_the_taylor_polynomial_of_a_random_program_converges_at_its_order(program, seed):
-    assert taylor_slope(matrices(program), point(seed), order=2) > 2.7
+    assert taylor_slope(program, point(seed), order=2) > 2.7
 
 
 @given(programs, seeds)
@@ -175,71 +96,21 @@ def test_a_graph_and_a_checkpoint_of_a_random_program_are_the_program(program, s
 
 # Nestings of transforms, on polynomials: each does to the function what a rule does to the coefficients, exactly.
 
-X = np.polynomial.Polynomial([0.0, 1.0])
 
-
-def _slope(f, x):
-    return mg.jvp(f, (x,), (mg.ones_like(x),))[1]
-
-
-NESTINGS = {
-    "grad": (lambda f: mg.grad(f), lambda p: p.deriv()),
-    "jvp": (lambda f: lambda x: _slope(f, x), lambda p: p.deriv()),
-    "vjp": (lambda f: lambda x: mg.vjp(f, x)[1](mg.ones_like(x))[0], lambda p: p.deriv()),
-    "jacrev": (lambda f: mg.jacrev(f), lambda p: p.deriv()),
-    "jacfwd": (lambda f: mg.jacfwd(f), lambda p: p.deriv()),
-    "hessian": (lambda f: mg.hessian(f), lambda p: p.deriv(2)),
-    "hvp": (lambda f: lambda x: mg.hvp(f, (x,), (x,)), lambda p: X * p.deriv(2)),
-    "hvp forward": (lambda f: lambda x: mg.hvp(f, (x,), (x,), mode="forward_over_reverse"), lambda p: X * p.deriv(2)),
-    "grad of a closure": (lambda f: lambda x: mg.grad(lambda y: x * f(y))(x), lambda p: X * p.deriv()),
-    "jvp of a closure": (lambda f: lambda x: _slope(lambda y: x * f(y), x), lambda p: X * p.deriv()),
-    "grad at a scale": (lambda f: lambda x: mg.grad(lambda s: f(s * x))(mg.asarray(1.0)), lambda p: X * p.deriv()),
-    "jvp at a scale": (lambda f: lambda x: _slope(lambda s: f(s * x), mg.asarray(1.0)), lambda p: X * p.deriv()),
-    "vmap": (lambda f: lambda x: mg.vmap(f)(mg.stack([x, 2.0 * x]))[0], lambda p: p),
-    "vmap of a closure": (
-        lambda f: lambda x: mg.sum(mg.vmap(lambda c: c * f(x))(mg.asarray([0.5, 1.0, -0.5]))),
-        lambda p: p,
-    ),
-    "vmap of points": (
-        lambda f: lambda x: mg.sum(mg.vmap(lambda c: f(c * x), in_axes=0)(mg.asarray([1.0, -1.0]))),
-        lambda p: p + p(-X),
-    ),
-    "make_graph": (lambda f: lambda x: mg.make_graph(f)(x)(x), lambda p: p),
-    "checkpoint": (lambda f: mg.checkpoint(f), lambda p: p),
-    "checkpoint of a closure": (lambda f: lambda x: mg.checkpoint(lambda y: x * f(y))(x), lambda p: X * p),
-    "stopped": (lambda f: lambda x: f(x) * mg.stop_gradient(mg.asarray(2.0)), lambda p: 2 * p),
-}
-
-
-@given(st.lists(st.sampled_from(sorted(NESTINGS)), min_size=2, max_size=5), st.floats(-1.5, 1.5))
+@given(strategies.nestings(), st.floats(-1.5, 1.5))
 @settings(max_examples=120)
-def test_random_nestings_of_transforms_are_right(names, x):
-    coefficients = [0.5, -1.0, 0.75, 0.3, -0.6, 0.2, 0.1]
-
-    def f(x):
-        total = mg.asarray(0.0)
-        for c in reversed(coefficients):
-            total = total * x + c
-        return total
-
-    p = np.polynomial.Polynomial(coefficients)
-    for name in names:
-        wrap, rule = NESTINGS[name]
-        f, p = wrap(f), rule(p)
-    size = np.polynomial.Polynomial(np.abs(p.coef))(abs(x))
+def test_random_nestings_of_transforms_are_right(nesting, x):
     for at in (x, x / 2):
-        assert abs(float(f(mg.asarray(at))) - p(at)) <= 1e-11 * (1 + size)
+        assert abs(float(nesting(at)) - nesting.exact(at)) <= nesting.tolerance(at)
 
 
 @pytest.mark.parametrize("outer", sorted(NESTINGS))
 @pytest.mark.parametrize("inner", sorted(NESTINGS))
 def test_every_transform_nests_in_every_other(outer, inner):
-    f, p = (lambda x: x * x * x * x * x), X**5
-    for name in (inner, outer):
-        wrap, rule = NESTINGS[name]
-        f, p = wrap(f), rule(p)
-    assert abs(float(f(mg.asarray(0.7))) - p(0.7)) <= 1e-11 * (1 + abs(p(0.7)))
-    values = mg.vmap(f)(mg.asarray([0.7, -0.4]))
+    nesting = Nesting((inner, outer), (0.0, 0.0, 0.0, 0.0, 0.0, 1.0))
+    p = nesting.exact
+    assert abs(float(nesting(0.7)) - p(0.7)) <= 1e-11 * (1 + abs(p(0.7)))
+    values = mg.vmap(nesting)(mg.asarray([0.7, -0.4]))
     np.testing.assert_allclose(values, p(np.array([0.7, -0.4])), rtol=1e-11, atol=1e-11)
 
 

@@ -14,10 +14,10 @@ TOLERANCE = {
     (np.float32, 2): 2e-3,
 }
 
-NUMERIC = 1e-7
+NUMERIC = 1e-10
 """Against the numeric oracle, beside the oracle's own error."""
 
-LOOSEST = 1e-6
+LOOSEST = 1e-8
 """What the two may come to together."""
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import trace as tracing
+from . import provenance
 from .primitive import as_value, handed
-from .trace import Derivation, Trace, Tracer, Value, derivative_of, equation_of
+from .provenance import Derivation, derivative_of, origin_of
+from .trace import Trace, Tracer, Value
 
 if TYPE_CHECKING:
     from .primitive import Primitive
@@ -48,7 +49,7 @@ class ForwardTrace(Trace):
         output = primitive.bind(*values)
         if not primitive.differentiable:
             return output
-        origin = equation_of(output) if tracing.graphs_running else None
+        origin = origin_of(primitive, output) if provenance.noting else None
         if origin is None:
             return self._pushed(primitive.jvp_all(list(tangents), output, *values), output)
         with derivative_of(origin, self.derivation):

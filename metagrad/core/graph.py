@@ -8,38 +8,24 @@ pass has order 1, the backward pass of a backward pass order 2.
 
 from __future__ import annotations
 
-import sys
 from contextlib import nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..errors import DTypeError, ShapeError, requires
-from . import trace as tracing
+from . import provenance
 from .primitive import Aval, Primitive, abstractify
+from .provenance import Derivation, Operation, Replay, Source, current, graph_running
 from .pytree import flatten, unflatten
 from .tensor import to_public, to_value
-from .trace import Derivation, Trace, Tracer, Value, context, equation_of, graph_running
+from .trace import Trace, Tracer, Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_PACKAGE = str(Path(__file__).parents[1])
-
 viewer: Any = None
 """What draws a graph in a notebook; `metagrad` hands it in."""
-
-
-class Source(NamedTuple):
-    """A line of user code."""
-
-    file: str
-    line: int
-    function: str
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line} in {self.function}"
 
 
 class Var(Aval):
@@ -67,14 +53,10 @@ class Var(Aval):
         return f"{self.name}:{super().__repr__()}"
 
 
-class Equation:
-    """One operation of a graph. `inputs` are Vars or Python scalars, `outputs` Vars.
+class Equation(Operation):
+    """One operation of a graph. `inputs` are Vars or Python scalars, `outputs` Vars."""
 
-    A derivative stands in the scope of its origin; `derivation` is the taking of a derivative that made it, with the
-    scope in which that was called, and None for what the function itself computes.
-    """
-
-    __slots__ = ("derivation", "inputs", "order", "origin", "outputs", "primitive", "scope", "source")
+    __slots__ = ("inputs", "outputs")
 
     def __init__(
         self,
@@ -83,17 +65,12 @@ class Equation:
         outputs: tuple[Var, ...],
         source: Source | None,
         scope: tuple[str, ...],
-        origin: Equation | None,
+        origin: Operation | None,
         derivation: Derivation | None = None,
     ) -> None:
-        self.primitive = primitive
+        super().__init__(primitive, source, scope, origin, derivation)
         self.inputs = inputs
         self.outputs = outputs
-        self.source = source
-        self.scope = scope
-        self.origin = origin
-        self.derivation = derivation
-        self.order: int = 0 if origin is None else 1 + origin.order
 
     @property
     def params(self) -> dict[str, Any]:
@@ -162,9 +139,8 @@ class GraphTrace(Trace):
         several = type(found) is tuple
         outputs = tuple([self.new_var(aval) for aval in (found if several else (found,))])
         if self.annotate:
-            origin = context.origin
-            scope, derivation = (context.scope, None) if origin is None else (origin.scope, context.derivation)
-            equation = Equation(primitive, read, outputs, context.source or _user_line(), scope, origin, derivation)
+            now = current(primitive)
+            equation = Equation(primitive, read, outputs, now.source, now.scope, now.origin, now.derivation)
         else:
             equation = Equation(primitive, read, outputs, None, (), None)
         self.equations.append(equation)
@@ -175,16 +151,6 @@ class GraphTrace(Trace):
         """The finished graph."""
         read = [self.read(x) for x in outputs]
         return Graph([x._value for x in inputs], list(self.constants.values()), self.equations, read)
-
-
-def _user_line() -> Source | None:
-    frame = sys._getframe(2)
-    while frame is not None:
-        code = frame.f_code
-        if not code.co_filename.startswith(_PACKAGE):
-            return Source(code.co_filename, frame.f_lineno, code.co_qualname)
-        frame = frame.f_back  # type: ignore[assignment]
-    return None
 
 
 def trace_graph(function: Any, avals: list[Any], *, annotate: bool) -> Graph:
@@ -242,30 +208,6 @@ def _bind(equation: Equation) -> Any:
     return equation.primitive.bind
 
 
-class _Replay:
-    """How a graph runs while another traces it: its equations keep their scopes, lines and origins in the new one."""
-
-    def __init__(self) -> None:
-        self.again: dict[Equation, Equation | None] = {}
-
-    def __call__(self, equation: Equation) -> Any:
-        def bind(*inputs: Value) -> Any:
-            before = context.scope, context.source, context.origin, context.derivation
-            outer, own = context.scope, equation.scope
-            context.scope = own if own[: len(outer)] == outer else outer + own
-            context.source = equation.source
-            if equation.origin is not None and (origin := self.again.get(equation.origin)) is not None:
-                context.origin, context.derivation = origin, equation.derivation
-            try:
-                output = equation.primitive.bind(*inputs)
-            finally:
-                context.scope, context.source, context.origin, context.derivation = before
-            self.again[equation] = equation_of(output)
-            return output
-
-        return bind
-
-
 class Graph:
     """A computation as data. Call it with arguments like those it was traced with, or read its `equations`.
 
@@ -290,8 +232,8 @@ class Graph:
 
     def evaluate(self, values: list[Value]) -> list[Value]:
         """Run it on flat values, letting go of each intermediate after its last use."""
-        if tracing.graphs_running:
-            plan = _Plan.of(self, _Replay())
+        if provenance.noting:
+            plan = _Plan.of(self, Replay())
         else:
             plan = self._plan = self._plan or _Plan.of(self, _bind)
         held = plan.start.copy()

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
-from . import trace as tracing
+from . import provenance
 from .primitive import Aval, add_cotangents, handed
+from .provenance import Derivation, derivative_of, origin_of
 from .tensor import Tensor
-from .trace import Derivation, Trace, Tracer, Value, derivative_of, equation_of
+from .trace import Trace, Tracer, Value
 
 if TYPE_CHECKING:
     from .primitive import Primitive
@@ -101,7 +102,7 @@ class ReverseTrace(Trace):
                 return output
         else:
             output, rule = primitive.linearize(*values)
-        origin = equation_of(output) if tracing.graphs_running else None
+        origin = origin_of(primitive, output) if provenance.noting else None
         saved = values if rule.uses_inputs else [shape_only(x) for x in values]
         if type(output) is tuple:
             return self._several(rule, saved, output, parents, origin)

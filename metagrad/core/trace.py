@@ -9,7 +9,6 @@ level: that is all that is needed against perturbation confusion.
 from __future__ import annotations
 
 import itertools
-import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -72,70 +71,3 @@ class Tracer(Tensor):
             raise self.trace.escaped()
         got = f"Tensor(shape={self.shape}, dtype={self.dtype}, traced by {self.trace.transform})"
         raise TraceError(requires(operation, "a concrete value", f"{got}; inside a transform, {advice}"))
-
-
-class Derivation:
-    """One taking of a derivative: a walk back (`mode` "gradient") or a push forward ("tangent"), begun in a scope."""
-
-    __slots__ = ("mode", "scope")
-
-    def __init__(self, mode: str) -> None:
-        self.mode = mode
-        self.scope = context.scope
-
-
-class Context(threading.local):
-    """What a running graph trace wants to know of the others, for each thread."""
-
-    origin: Any = None
-    """The equation whose derivative is being computed."""
-    derivation: Derivation | None = None
-    """The taking of a derivative that this belongs to."""
-    scope: tuple[str, ...] = ()
-    """The names opened by `named_scope`."""
-    source: Any = None
-    """The line that an equation of a graph had, while that graph is traced again."""
-
-
-context = Context()
-graphs_running = 0
-"""How many graph traces are open in the process: while there are none, nobody looks up origins."""
-_graphs_lock = threading.Lock()
-
-
-@contextmanager
-def graph_running() -> Iterator[None]:
-    """The time in which a graph trace is open; it has no origin from outside."""
-    global graphs_running
-    origin, context.origin = context.origin, None
-    with _graphs_lock:
-        graphs_running += 1
-    try:
-        yield
-    finally:
-        with _graphs_lock:
-            graphs_running -= 1
-        context.origin = origin
-
-
-@contextmanager
-def derivative_of(origin: Any, derivation: Derivation) -> Iterator[None]:
-    """Operations run inside are recorded as the derivative of the equation `origin`, made by `derivation`."""
-    before = context.origin, context.derivation
-    context.origin, context.derivation = origin, derivation
-    try:
-        yield
-    finally:
-        context.origin, context.derivation = before
-
-
-def equation_of(value: Value) -> Any:
-    """The equation of the innermost graph trace that made `value`; None if there is none."""
-    if type(value) is tuple:
-        value = value[0]
-    while isinstance(value, Tracer):
-        equation = getattr(value, "equation", None)
-        if equation is not None:
-            return equation
-        value = value._value
-    return None

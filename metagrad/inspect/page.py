@@ -16,7 +16,8 @@ from .program import Program, Step
 from .svg import COLOURS, STYLE, draw, find
 
 if TYPE_CHECKING:
-    from ..core.graph import Graph, Source
+    from ..core.graph import Graph
+    from ..core.provenance import Source
     from .fold import Box, View
 
 _HERE = Path(__file__).parent

@@ -20,7 +20,7 @@ from ..errors import DTypeError, requires
 
 if TYPE_CHECKING:
     from ..core.primitive import Primitive
-    from ..core.trace import Derivation
+    from ..core.provenance import Derivation, Operation
 
 Path = tuple[str, ...]
 
@@ -86,7 +86,7 @@ class Program:
     ) -> list[Any]:
         """Add a graph's equations, whose inputs are `given`; what its outputs are here."""
         known = dict(given)
-        numbers: dict[Equation, int] = {}
+        numbers: dict[Operation, int] = {}
 
         def place(var: Var) -> Var:
             """The variable here: a new one inside, because a program may run twice."""
@@ -187,7 +187,7 @@ class _Derivations:
     def __init__(self, graph: Graph, scope: Path = ()) -> None:
         self.scope = scope
         """In which the graph stands: paths begin below it."""
-        self.paths: dict[Equation, Path] = {}
+        self.paths: dict[Operation, Path] = {}
         found = dict.fromkeys(e.derivation for e in graph.equations if e.derivation is not None)
         self.labels: dict[Derivation, str] = {}
         for _, group in itertools.groupby(sorted(found, key=_kind), key=_kind):
@@ -195,7 +195,7 @@ class _Derivations:
             for k, derivation in enumerate(alike, 1):
                 self.labels[derivation] = derivation.mode if len(alike) == 1 else f"{derivation.mode} {k}"
 
-    def path(self, equation: Equation) -> Path:
+    def path(self, equation: Operation) -> Path:
         found = self.paths.get(equation)
         if found is None:
             origin, derivation = equation.origin, equation.derivation

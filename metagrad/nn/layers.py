@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from ..core import trace as tracing
+from ..core import provenance
 from ..core.primitive import Aval
 from ..core.tensor import public
 from ..errors import OptionError, ShapeError, requires
@@ -181,7 +181,7 @@ class Sequential:
 
     def _run(self, k: int, params: Params, x: Any, options: dict[str, Any]) -> tuple[Any, Any]:
         """The output of layer k, and its new state: {} for most."""
-        if not tracing.graphs_running:  # nobody reads scopes
+        if not provenance.noting:  # nobody reads scopes
             return self._output(k, params, x, options)
         with named_scope(self._scopes[k]):
             return self._output(k, params, x, options)

@@ -2,26 +2,56 @@
 
 from __future__ import annotations
 
-from .checks import Report, check_gradients, taylor_slope
-from .numeric import (
-    Estimate,
-    KinkError,
-    NotAnalyticError,
-    central_difference,
-    complex_step,
-    numeric_derivative,
-    random_direction,
-)
+import importlib as _importlib
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
+
+from .checks import check_gradients
+from .differences import central_difference, one_sided_slopes
+from .estimates import DomainError, Estimate, KinkError, NondeterministicError, NotAnalyticError, random_direction
+from .functions import Function, jax_function, numpy_function, torch_function
+from .numeric import complex_step, numeric_derivative
+from .products import check_hvp
+from .properties import check_second_order
+from .report import Kink, Mismatch, Report, Verdict, Worst
+from .subgradient import check_subgradient
+from .taylor import check_taylor, taylor_slope
+
+if _TYPE_CHECKING:
+    from . import strategies as strategies
+
+
+def __getattr__(name: str) -> _Any:
+    """The strategies need Hypothesis, which is imported with them, on first use."""
+    if name == "strategies":
+        return _importlib.import_module(".strategies", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
+    "DomainError",
     "Estimate",
+    "Function",
+    "Kink",
     "KinkError",
+    "Mismatch",
+    "NondeterministicError",
     "NotAnalyticError",
     "Report",
+    "Verdict",
+    "Worst",
     "central_difference",
     "check_gradients",
+    "check_hvp",
+    "check_second_order",
+    "check_subgradient",
+    "check_taylor",
     "complex_step",
+    "jax_function",
     "numeric_derivative",
+    "numpy_function",
+    "one_sided_slopes",
     "random_direction",
     "taylor_slope",
+    "torch_function",
 ]

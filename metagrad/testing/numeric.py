@@ -6,46 +6,24 @@ numbers. Extrapolated central differences take any program that is smooth around
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..core.pytree import flatten
 from ..core.tensor import Tensor, to_value
-from ..errors import MetagradError, TraceError, requires
+from ..errors import TraceError, requires
 from ..operations import asarray
 from ..transforms import make_graph
+from .differences import central_difference
+from .estimates import EPS, Estimate, NotAnalyticError, number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from numpy.typing import NDArray
-
     from ..core.graph import Graph, Var
 
 Array = Any
-_EPS = float(np.finfo(np.float64).eps)
-
-
-class NotAnalyticError(MetagradError, TypeError):
-    """A program with an operation that means nothing on complex numbers: a complex step cannot measure it."""
-
-
-class KinkError(MetagradError, ArithmeticError):
-    """A point at or near which a function has no derivative: one-sided differences disagree, or nothing converges."""
-
-
-class Estimate(NamedTuple):
-    """A numeric derivative, and by how much it is probably wrong (absolutely)."""
-
-    value: float
-    error: float
-    oracle: str
-
-
-def random_direction(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """A direction with entries of either sign and sizes between 0.5 and 1.5: none so small that it hides an error."""
-    return rng.choice([-1.0, 1.0], shape) * rng.uniform(0.5, 1.5, shape)
 
 
 def require_analytic(graph: Graph, perturbed: Sequence[Var]) -> None:
@@ -62,7 +40,7 @@ def require_analytic(graph: Graph, perturbed: Sequence[Var]) -> None:
 def complex_step(
     f: Callable[..., Any], args: Sequence[Array], direction: Sequence[Array], *, step: float = 1e-30
 ) -> Estimate:
-    """The derivative of a scalar function of arrays along a direction: Im f(x + i h v) / h, exact to rounding.
+    """The derivative of a function of arrays to an array along a direction: Im f(x + i h v) / h, exact to rounding.
 
     f is traced into a Graph, which then runs on complex numbers. The error is O(h^2), nothing for h = 1e-30 (Squire and
     Trapp 1998, "Using complex variables to estimate derivatives of real functions"). An entry of `direction` that is
@@ -85,63 +63,13 @@ def complex_step_of(
     ]
     with np.errstate(all="ignore"):
         (output,) = graph.evaluate(values)
-    value = float(np.imag(output)) / step
-    return Estimate(value, 64 * _EPS * max(1.0, abs(value), abs(float(np.real(output)))), "complex step")
-
-
-def central_difference(g: Callable[[float], float], *, step: float = 0.05, rows: int = 8) -> Estimate:
-    """g'(0) from central differences D(h) = (g(h) - g(-h)) / 2h, extrapolated to h = 0.
-
-    D(h) = g'(0) + a h^2 + b h^4 + ..., so a table of halved steps removes one power after the other:
-    T[i][j] = T[i][j-1] + (T[i][j-1] - T[i-1][j-1]) / (4^j - 1) (Richardson 1911; Ridders 1982).
-    The entry that differs least from its neighbours is the value; that difference and the rounding of g are the error.
-
-    Raises KinkError where one-sided differences disagree in the limit, or the table does not converge.
-
-    >>> import math
-    >>> estimate = central_difference(math.exp)
-    >>> abs(estimate.value - 1.0) <= max(estimate.error, 1e-11)
-    True
-    >>> central_difference(abs)
-    Traceback (most recent call last):
-        ...
-    metagrad.testing.numeric.KinkError: [central_difference] requires a derivative but got one-sided slopes 1 and -1
-    """
-    middle = g(0.0)
-    size = abs(middle)
-    table: list[list[float]] = []
-    best = Estimate(np.nan, np.inf, "central differences")
-    slopes: list[tuple[float, float]] = []
-    h = step
-    for i in range(rows):
-        after, before = g(h), g(-h)
-        size = max(size, abs(after), abs(before))
-        slopes.append(((after - middle) / h, (middle - before) / h))
-        row = [(after - before) / (2 * h)]
-        for j in range(1, i + 1):
-            left, above = row[j - 1], table[i - 1][j - 1]
-            row.append(left + (left - above) / (4**j - 1))
-            error = max(abs(row[j] - left), abs(row[j] - above)) + 4 * _EPS * size / h
-            if error < best.error:
-                best = Estimate(row[j], error, "central differences")
-        table.append(row)
-        h /= 2
-    if not np.isfinite(size):
-        raise KinkError(requires("central_difference", "finite values around the point", size))
-    right, left = (2 * fine - coarse for fine, coarse in zip(slopes[-1], slopes[-2], strict=True))
-    slope = max(abs(right), abs(left))
-    if abs(right - left) > 1e-3 * slope + 1e-5 * size:
-        got = f"one-sided slopes {right:.4g} and {left:.4g}"
-        raise KinkError(requires("central_difference", "a derivative", got))
-    if best.error > 1e-5 * max(slope, size):
-        raise KinkError(
-            requires("central_difference", "a smooth function near the point", f"an error of {best.error:.1e}")
-        )
-    return best
+    value = np.imag(output) / step
+    error = 64 * EPS * np.maximum(1.0, np.maximum(abs(value), abs(np.real(output))))
+    return Estimate(number(value), number(error), "complex step")
 
 
 def numeric_derivative(f: Callable[..., Any], args: Sequence[Array], direction: Sequence[Array]) -> Estimate:
-    """The derivative of a scalar function of float64 arrays along a direction, by the better oracle that serves.
+    """The derivative of a function of float64 arrays to an array along a direction, by the better oracle that serves.
 
     An entry of `direction` that is None leaves its argument as it is. Raises KinkError where there is no derivative.
 
@@ -154,12 +82,12 @@ def numeric_derivative(f: Callable[..., Any], args: Sequence[Array], direction: 
     try:
         return complex_step(f, point, moves)
     except (NotAnalyticError, TraceError):
-        pass
+        return central_difference(lambda t: np.asarray(f(*[asarray(x) for x in moved(point, moves, t)])))
 
-    def along(t: float) -> float:
-        return float(f(*[asarray(x if v is None else x + t * v) for x, v in zip(point, moves, strict=True)]))
 
-    return central_difference(along)
+def moved(point: Sequence[Array], direction: Sequence[Array], t: float) -> list[Array]:
+    """The point x + t v; an entry of the direction that is None does not move."""
+    return [x if v is None else x + t * v for x, v in zip(point, direction, strict=True)]
 
 
 def float_leaves(tree: Any) -> list[int]:

@@ -11,7 +11,7 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..core import trace as tracing
+from ..core import provenance
 from ..core.forward import ForwardTrace, ForwardTracer
 from ..core.graph import Graph, trace_graph
 from ..core.primitive import Primitive, abstractify, handed
@@ -185,7 +185,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
             return found
 
         avals = [abstractify(v) if hasattr(v, "dtype") else v for v in values]
-        graph = trace_graph(flat, avals, annotate=tracing.graphs_running > 0)
+        graph = trace_graph(flat, avals, annotate=provenance.noting > 0)
         lifted = Graph([var for var, _ in graph.constants] + graph.inputs, [], graph.equations, graph.outputs)
         constants = [value for _, value in graph.constants]
         outputs = Checkpoint(Run(lifted)).bind(*constants, *[v for v in values if hasattr(v, "dtype")])

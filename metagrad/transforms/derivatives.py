@@ -9,6 +9,7 @@ import numpy as np
 
 from ..core.forward import ForwardTrace, ForwardTracer
 from ..core.primitive import handed
+from ..core.provenance import explain
 from ..core.pytree import flatten, unflatten
 from ..core.reverse import Node, ReverseTrace, pull_back
 from ..core.tensor import Tensor, to_public, to_value
@@ -120,8 +121,12 @@ def _value_and_grad(name: str, f: Any, argnums: int | tuple[int, ...], has_aux: 
             raise DTypeError(requires(name, "a function that returns a floating-point scalar", output.dtype))
         seeds = [(record.nodes[0], output.dtype.type(1))]
         del record  # the tape's only holder is now the walk, which frees it step by step
-        with np.errstate(all="ignore"):
-            gradients = unflatten(structure, _filled(pull_back(seeds, sources), values))
+        try:
+            with np.errstate(all="ignore"):
+                gradients = unflatten(structure, _filled(pull_back(seeds, sources), values))
+        except Exception as error:
+            explain(error, lambda: _value_and_grad(name, f, argnums, has_aux)(*args, **kwargs))
+            raise
         value = to_public(output)
         picked = gradients[numbers[0]] if chosen.single else tuple(gradients[n] for n in numbers)
         return ((value, aux) if has_aux else value), picked
@@ -168,8 +173,12 @@ def _vjp(name: str, what: str, f: Callable[..., Any], primals: tuple[Any, ...], 
 
     def pullback(cotangent: Any) -> Any:
         seeds = list(zip(record.nodes, _like(name, what, cotangent, record.values, record.structure), strict=True))
-        with np.errstate(all="ignore"):
-            return unflatten(structure, _filled(pull_back(seeds, record.sources), values))
+        try:
+            with np.errstate(all="ignore"):
+                return unflatten(structure, _filled(pull_back(seeds, record.sources), values))
+        except Exception as error:
+            explain(error, lambda: _vjp(name, what, f, primals, has_aux)[1](cotangent))
+            raise
 
     output = unflatten(record.structure, [to_public(x) for x in record.values])
     return (output, pullback, record.aux) if has_aux else (output, pullback)

@@ -9,14 +9,16 @@ import numpy as np
 
 from ..core.graph import Graph, trace_graph
 from ..core.primitive import abstractify
+from ..core.provenance import context
 from ..core.pytree import flatten, unflatten
 from ..core.tensor import to_value
-from ..core.trace import Value, context
 from ..ops.reductions import StopGradient
 from .trees import as_function, as_outputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from ..core.trace import Value
 
 
 def make_graph(f: Callable[..., Any]) -> Callable[..., Graph]:

@@ -55,7 +55,7 @@ class Page:
         self.browser = browser
         browser.get(file.as_uri())
         # The browser may say that it is done before it has drawn a page that is large.
-        wait.WebDriverWait(browser, 60).until(lambda _: self.all("#canvas > svg"))
+        wait.WebDriverWait(browser, 60).until(lambda _: self.all("#canvas > svg, iframe"))
 
     def all(self, selector):
         return self.browser.find_elements("css selector", selector)

@@ -1,0 +1,70 @@
+"""Functions of other libraries, named as such, so that the checks know how to differentiate them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..errors import DTypeError, requires
+from .libraries import Given, Jax, Library, Metagrad, Torch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function and the library that differentiates it. Call it as the function."""
+
+    f: Callable[..., Any]
+    library: Library
+
+    def __call__(self, *args: Any) -> Any:
+        return self.f(*args)
+
+
+def as_function(check: str, f: Any) -> Function:
+    """A function as one of metagrad, unless it says otherwise; raises DTypeError for what cannot be called."""
+    if not callable(f):
+        raise DTypeError(requires(check, "a function", f"{type(f).__name__} {f!r}"))
+    return f if isinstance(f, Function) else Function(f, Metagrad())
+
+
+def torch_function(f: Callable[..., Any]) -> Function:
+    """A function of PyTorch tensors, such as `torch.nn.functional.gelu`, an `autograd.Function.apply` or a module.
+
+    Its derivatives are those of `torch.autograd`. Forward mode is checked where a check is asked for it, and nests in
+    reverse mode alone. Arguments may be NumPy's or PyTorch's, in float64.
+
+    >>> import torch, numpy as np                                         # doctest: +SKIP
+    >>> bool(check_gradients(torch_function(torch.tanh), [np.ones(3)]))   # doctest: +SKIP
+    True
+    """
+    return Function(f, Torch())
+
+
+def jax_function(f: Callable[..., Any]) -> Function:
+    """A function of JAX arrays. It runs in float64 (`jax.enable_x64`), in both modes unless a check is told otherwise.
+
+    >>> import jax, numpy as np                                               # doctest: +SKIP
+    >>> bool(check_gradients(jax_function(jax.numpy.tanh), [np.ones(3)]))     # doctest: +SKIP
+    True
+    """
+    return Function(f, Jax())
+
+
+def numpy_function(
+    f: Callable[..., Any], gradient: Callable[..., Any], hvp: Callable[..., Any] | None = None
+) -> Function:
+    """A function of NumPy arrays to a scalar, with derivatives that were written by hand.
+
+    `gradient(*args)` returns an array for one argument, a tuple for several. For order 2, `hvp(args, tangents)` returns
+    the Hessian-vector product in the same form.
+
+    >>> import numpy as np
+    >>> from metagrad.testing import check_gradients
+    >>> f = numpy_function(lambda x: np.sum(x**3), gradient=lambda x: 3 * x**2, hvp=lambda x, v: 6 * x[0] * v[0])
+    >>> bool(check_gradients(f, [np.ones(4)]))
+    True
+    """
+    return Function(f, Given(f, gradient, hvp))

@@ -1,0 +1,249 @@
+"""What a check needs of a library: its derivatives of scalar functions, nested. One class for each library.
+
+A *scalar* is a function of the moving arguments, as the library's own arrays, to a scalar of the library. `gradient`
+and `push` differentiate it once; what they return can be differentiated again.
+"""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..core.tensor import Tensor
+from ..errors import DTypeError, OptionError, requires
+from ..operations import asarray, concat, multiply, reshape
+from ..operations import sum as sum_
+from ..transforms import grad, hvp, jvp
+from .differences import central_difference
+from .numeric import moved, numeric_derivative, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from .estimates import Estimate
+
+Scalar = Any
+"""A function of the moving arguments that returns a scalar."""
+
+
+class Library:
+    """The base: what holds for all of them. `modes` are those that a check takes unless it is told otherwise."""
+
+    name = "metagrad"
+    modes: tuple[str, ...] = ("reverse", "forward")
+    products: tuple[str, ...] = ("reverse_over_reverse", "reverse_over_forward")
+    """Its ways to a Hessian-vector product, alike."""
+    forward_nests = True
+    """Whether forward mode runs in forward mode."""
+    weighs = True
+    """Whether outputs can be weighed and summed with derivatives: otherwise there is one, a scalar."""
+
+    def running(self) -> AbstractContextManager[Any]:
+        """What must be set while the library computes."""
+        return nullcontext()
+
+    def enter(self, x: Any) -> Any:
+        """A NumPy array as the library's."""
+        return asarray(x)
+
+    def leave(self, x: Any) -> Any:
+        """The library's array as NumPy's; raises DTypeError for what is no array."""
+        return np.asarray(x)
+
+    def is_array(self, x: Any) -> bool:
+        """Whether the library differentiates this."""
+        return isinstance(x, Tensor | np.ndarray | np.generic | float)
+
+    def weighed(self, y: Any, weights: Any) -> Any:
+        """The sum of an array's entries times weights."""
+        return sum_(multiply(y, self.enter(weights)))
+
+    def row(self, parts: Sequence[Any]) -> Any:
+        """Arrays as one array of one axis."""
+        return np.concatenate([np.ravel(self.leave(p)) for p in parts])
+
+    def gradient(self, d: Scalar, x: Sequence[Any]) -> list[Any]:
+        """The gradient of a scalar with respect to all arguments, by reverse mode."""
+        return list(grad(d, argnums=tuple(range(len(x))))(*x))
+
+    def push(self, d: Scalar, x: Sequence[Any], v: Sequence[Any]) -> Any:
+        """The derivative of a scalar along v, by forward mode."""
+        return jvp(d, tuple(x), tuple(v))[1]
+
+    def along(self, mode: str, d: Scalar, v: Sequence[Any]) -> Scalar:
+        """The derivative of a scalar along v, again a scalar."""
+        if mode == "forward":
+            return lambda *x: self.push(d, x, [self.enter(w) for w in v])
+
+        def reverse(*x: Any) -> Any:
+            return sum(self.weighed(g, w) for g, w in zip(self.gradient(d, x), v, strict=True))
+
+        return reverse
+
+    def hessian_product(self, mode: str, d: Scalar, x: Sequence[Any], v: Sequence[Any]) -> list[Any]:
+        """H v of a scalar."""
+        inner, _, outer = mode.partition("_over_")[::-1]
+        if outer == "reverse":
+            return self.gradient(self.along(inner, d, v), x)
+        raise OptionError(
+            requires("check_hvp", f"modes that {self.name} has, such as reverse_over_reverse", repr(mode))
+        )
+
+    def estimate(self, d: Scalar, point: Sequence[Any], direction: Sequence[Any]) -> Estimate:
+        """The numeric derivative of a function of arrays along a direction (None: this argument stays)."""
+        return central_difference(self.on_the_line(d, point, direction))
+
+    def on_the_line(self, d: Scalar, point: Sequence[Any], direction: Sequence[Any]) -> Callable[[float], Any]:
+        """t -> d(x + t v), in NumPy."""
+
+        def g(t: float) -> Any:
+            with self.running():
+                return np.asarray(self.leave(d(*map(self.enter, moved(point, direction, t)))), np.float64)
+
+        return g
+
+
+class Metagrad(Library):
+    """This library, with the complex step for an oracle."""
+
+    products = ("reverse_over_reverse", "forward_over_reverse", "reverse_over_forward")
+
+    def row(self, parts: Sequence[Any]) -> Any:
+        return concat([reshape(p, (-1,)) for p in parts])
+
+    def leave(self, x: Any) -> Any:
+        if not self.is_array(x):
+            raise DTypeError(requires("check", "a function that returns arrays", f"{type(x).__name__} {x!r}"))
+        return plain(asarray(x))
+
+    def hessian_product(self, mode: str, d: Scalar, x: Sequence[Any], v: Sequence[Any]) -> list[Any]:
+        if mode == "reverse_over_forward":
+            return super().hessian_product(mode, d, x, v)
+        found = hvp(d, tuple(x), tuple(map(self.enter, v)), mode=mode)
+        return [found] if len(x) == 1 else list(found)
+
+    def estimate(self, d: Scalar, point: Sequence[Any], direction: Sequence[Any]) -> Estimate:
+        return numeric_derivative(d, point, direction)
+
+
+class Torch(Library):
+    """PyTorch: `torch.autograd` backwards, its dual numbers forwards, which do not nest."""
+
+    name = "torch"
+    modes = ("reverse",)
+    products = ("reverse_over_reverse",)
+    forward_nests = False
+
+    def __init__(self) -> None:
+        import torch
+
+        self.torch = torch
+
+    def enter(self, x: Any) -> Any:
+        return x if isinstance(x, self.torch.Tensor) else self.torch.tensor(np.asarray(x))
+
+    def leave(self, x: Any) -> Any:
+        return np.asarray(x.detach().numpy() if isinstance(x, self.torch.Tensor) else x)
+
+    def is_array(self, x: Any) -> bool:
+        return isinstance(x, self.torch.Tensor | np.ndarray | np.generic | float)
+
+    def weighed(self, y: Any, weights: Any) -> Any:
+        return (y * self.enter(weights)).sum()
+
+    def gradient(self, d: Scalar, x: Sequence[Any]) -> list[Any]:
+        x = [t if t.requires_grad else t.detach().requires_grad_() for t in x]
+        value = d(*x)
+        if not value.requires_grad:  # it forgot where it came from: the derivative that PyTorch gives is zero
+            return [self.torch.zeros_like(t) for t in x]
+        found = self.torch.autograd.grad(value, x, create_graph=True, allow_unused=True)
+        return [self.torch.zeros_like(t) if g is None else g for g, t in zip(found, x, strict=True)]
+
+    def push(self, d: Scalar, x: Sequence[Any], v: Sequence[Any]) -> Any:
+        forward = self.torch.autograd.forward_ad
+        x = [t if t.requires_grad else t.detach().requires_grad_() for t in x]
+        with forward.dual_level(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # its first use compiles by what PyTorch deprecates
+            value = d(*[forward.make_dual(t, w) for t, w in zip(x, v, strict=True)])
+            tangent = forward.unpack_dual(value).tangent
+        return self.torch.zeros_like(value) if tangent is None else tangent
+
+
+class Jax(Library):
+    """JAX, in float64 whatever its setting."""
+
+    name = "jax"
+
+    def __init__(self) -> None:
+        import jax
+
+        self.jax = jax
+
+    def running(self) -> AbstractContextManager[Any]:
+        return self.jax.enable_x64(True)  # type: ignore[no-any-return]
+
+    def enter(self, x: Any) -> Any:
+        return self.jax.numpy.asarray(x)
+
+    def row(self, parts: Sequence[Any]) -> Any:
+        return self.jax.numpy.concatenate([p.ravel() for p in parts])
+
+    def is_array(self, x: Any) -> bool:
+        return isinstance(x, self.jax.Array | np.ndarray | np.generic | float)
+
+    def weighed(self, y: Any, weights: Any) -> Any:
+        return (y * self.enter(weights)).sum()
+
+    def gradient(self, d: Scalar, x: Sequence[Any]) -> list[Any]:
+        return list(self.jax.grad(d, argnums=tuple(range(len(x))))(*x))
+
+    def push(self, d: Scalar, x: Sequence[Any], v: Sequence[Any]) -> Any:
+        return self.jax.jvp(d, tuple(x), tuple(v))[1]
+
+
+class Given(Library):
+    """Plain numbers, whose derivatives are functions that somebody gave."""
+
+    name = "numpy"
+    modes = ("reverse",)
+    products = ("reverse_over_reverse",)
+    weighs = False
+
+    def __init__(self, f: Scalar, gradient: Callable[..., Any], product: Callable[..., Any] | None) -> None:
+        self.f, self.given, self.product = f, gradient, product
+
+    def enter(self, x: Any) -> Any:
+        return np.asarray(x)
+
+    def weighed(self, y: Any, weights: Any) -> Any:
+        return np.sum(np.asarray(y) * weights)
+
+    def gradient(self, d: Scalar, x: Sequence[Any]) -> list[Any]:
+        derivative = getattr(d, "derivative", self.given)
+        if derivative is None:
+            need = "hvp=, a function (args, tangents) -> H v, for order 2, and orders no higher"
+            raise OptionError(requires("numpy_function", need, "none or order 3"))
+        found = derivative(*x)
+        found = list(found) if isinstance(found, tuple | list) else [found]
+        if [np.shape(g) for g in found] != [np.shape(t) for t in x]:
+            need = f"derivatives of shapes {', '.join(str(np.shape(t)) for t in x)}, those of the arguments"
+            raise DTypeError(requires("numpy_function", need, ", ".join(str(np.shape(g)) for g in found)))
+        return found
+
+    def push(self, d: Scalar, x: Sequence[Any], v: Sequence[Any]) -> Any:
+        raise OptionError(requires("numpy_function", "mode reverse: it has a gradient alone", "forward"))
+
+    def along(self, mode: str, d: Scalar, v: Sequence[Any]) -> Scalar:
+        if mode == "forward":
+            return self.push(d, (), v)
+        along = super().along(mode, d, v)
+
+        def scalar(*x: Any) -> Any:
+            return along(*x)
+
+        product = None if hasattr(d, "derivative") else self.product
+        scalar.derivative = None if product is None else lambda *x: product(tuple(x), tuple(v))  # type: ignore[attr-defined]
+        return scalar

@@ -1,0 +1,148 @@
+"""A function at a point, as the checks see it: a scalar function of its floating-point arguments."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..core.pytree import flatten, leaf_names, unflatten
+from ..errors import DTypeError, requires
+from .estimates import DomainError, NondeterministicError, random_direction
+from .functions import as_function
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+class Problem:
+    """The outputs of f, weighed at random and summed, as a scalar function of the arguments that move.
+
+    Where it is `curved`, squares of what the outputs have moved from the point are weighed and added, so that from the
+    second order on a cotangent depends on the arguments: a rule that takes it for a constant shows.
+
+    Raises DTypeError where nothing can be measured, NondeterministicError where two calls differ, DomainError where the
+    function is not finite.
+    """
+
+    def __init__(
+        self,
+        check: str,
+        f: Callable[..., Any],
+        args: Sequence[Any],
+        rng: np.random.Generator,
+        *,
+        weigh: bool = True,
+        curved: bool = False,
+    ) -> None:
+        function = as_function(check, f)
+        self.check, self.library = check, function.library
+        library = self.library
+        leaves, structure = flatten(tuple(args))
+        names = leaf_names(tuple(args))
+        arrays = [library.leave(x) if library.is_array(x) else x for x in leaves]
+        self.leaves = len(arrays)
+        self.places = [k for k, x in enumerate(arrays) if isinstance(x, np.ndarray) and x.dtype.kind == "f"]
+        self.names = [f"argument {names[k]}" for k in self.places]
+        self.point = [arrays[k] for k in self.places]
+        for name, x in zip(self.names, self.point, strict=True):
+            if x.dtype != np.float64:
+                best = int(-np.log10(np.finfo(x.dtype).eps) * 2 / 3)
+                need = f"float64, to be measured well (in {x.dtype} a difference has {best} digits at most),"
+                raise DTypeError(requires(check, need, f"{x.dtype} at {name}"))
+        with library.running():
+            fixed = [library.enter(x) if isinstance(x, np.ndarray) else x for x in arrays]
+
+        def filled(moved: Sequence[Any], rest: Sequence[Any] = fixed) -> Any:
+            full = list(rest)
+            for k, x in zip(self.places, moved, strict=True):
+                full[k] = x
+            return unflatten(structure, full)
+
+        def outputs(*moved: Any) -> list[Any]:
+            return flatten(function(*filled(moved)))[0]
+
+        self.outputs, self.filled = outputs, filled
+        self.weigh = weigh and library.weighs
+        found = self._evaluated()
+        weights = self._weights(found, rng)
+        if not self.places or all(w is None for w in weights):
+            types = ", ".join(f"{np.asarray(x).dtype} at argument {n}" for x, n in zip(arrays, names, strict=True))
+            results = ", ".join(str(y.dtype) for y in found)
+            got = f"arguments {types or 'none'} and results {results or 'none'}"
+            raise DTypeError(requires(check, "floating-point arguments and results", got))
+        curvatures = [None if w is None else random_direction(rng, w.shape) for w in weights]
+
+        def scalar(*moved: Any) -> Any:
+            total: Any = 0.0
+            for y, w, at, c in zip(outputs(*moved), weights, found, curvatures, strict=True):
+                if w is not None:
+                    total = total + library.weighed(y, w)
+                    if curved and self.weigh:
+                        total = total + library.weighed((y - library.enter(at)) ** 2, c)
+            return total
+
+        self.scalar = scalar
+
+    def _evaluated(self) -> list[Any]:
+        """The outputs at the point as NumPy arrays, the same in two calls."""
+        library = self.library
+        with library.running():
+            found, again = (self.outputs(*map(library.enter, self.point)) for _ in range(2))
+            if not found or not all(map(library.is_array, found)):
+                got = ", ".join(f"{type(y).__name__} {y!r}" for y in found) or "None"
+                raise DTypeError(requires(self.check, "a function that returns an array or a tree of arrays", got))
+            first, second = (list(map(library.leave, ys)) for ys in (found, again))
+        for k, (a, b) in enumerate(zip(first, second, strict=True)):
+            if a.shape != b.shape:
+                got = f"shapes {a.shape} and {b.shape} in output {k}"
+                raise NondeterministicError(requires(self.check, "a function that returns the same each time", got))
+            if not np.array_equal(a, b, equal_nan=a.dtype.kind == "f"):
+                off = np.abs(np.subtract(a, b, dtype=np.float64))
+                where = list(map(int, np.unravel_index(int(np.argmax(off)), off.shape)))
+                got = f"two calls that differ by {off.max():.3g} at {where} of output {k}: give it its key or seed"
+                raise NondeterministicError(requires(self.check, "a function that returns the same each time", got))
+        for k, y in enumerate(first):
+            if y.dtype.kind == "f" and not np.isfinite(y).all():
+                where = list(map(int, np.argwhere(~np.isfinite(y))[0]))
+                got = f"{float(y[tuple(where)])} at {where} of output {k}"
+                raise DomainError(requires(self.check, "finite values at the point", got))
+        return first
+
+    def _weights(self, found: list[Any], rng: np.random.Generator) -> list[Any]:
+        if self.weigh:
+            return [random_direction(rng, y.shape) if y.dtype.kind == "f" else None for y in found]
+        if [y.size for y in found] != [1]:
+            got = ", ".join(str(y.shape) for y in found)
+            raise DTypeError(requires(self.check, "a function that returns a scalar here", f"shape {got}"))
+        return [np.ones(found[0].shape)]
+
+    def direction(self, rng: np.random.Generator) -> list[Any]:
+        """A direction in all arguments."""
+        return [random_direction(rng, x.shape) for x in self.point]
+
+    def trees(self, v: Sequence[Any]) -> tuple[Any, Any]:
+        """The point and a direction as the user's arguments; what does not move has None for a direction."""
+        enter = self.library.enter
+        args = self.filled(list(map(enter, self.point)))
+        return args, self.filled(list(map(enter, v)), [None] * self.leaves)
+
+    def move(self, rng: np.random.Generator) -> None:
+        """Go to another point nearby."""
+        self.point = [
+            x + rng.uniform(0.05, 0.15) * random_direction(rng, x.shape) * np.maximum(abs(x), 0.1) for x in self.point
+        ]
+
+    def gradient(self, d: Any) -> list[Any]:
+        """The gradient of a scalar at the point, in NumPy."""
+        library = self.library
+        with library.running():
+            found = library.gradient(d, list(map(library.enter, self.point)))
+            return [np.asarray(library.leave(g), np.float64) for g in found]
+
+    def pushed(self, d: Any, v: Sequence[Any]) -> float:
+        """The derivative of a scalar at the point along v, by forward mode."""
+        library = self.library
+        with library.running():
+            found = library.push(d, list(map(library.enter, self.point)), list(map(library.enter, v)))
+            return float(library.leave(found))

@@ -1,0 +1,166 @@
+"""Hessian-vector products: against the numeric derivative of the gradient, element by element, and symmetric."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..core.pytree import flatten
+from ..errors import ShapeError, requires
+from .estimates import Estimate, KinkError, Trial, number
+from .problem import Problem
+from .report import Mismatch, Report, Verdict, Worst
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+def check_hvp(
+    f: Callable[..., Any],
+    args: Sequence[Any],
+    hvp: Callable[..., Any] | None = None,
+    modes: Sequence[str] | None = None,
+    *,
+    rtol: float = 1e-10,
+    seed: int = 0,
+    redraws: int = 8,
+) -> Report:
+    """Compare H v of a scalar function with the numeric derivative of its gradient along v, and u . H v with v . H u.
+
+    `hvp(args, tangents)` is a product to be checked, of the function's own library: a tree like the arguments, or one
+    array for one argument. Without it, the library's own are, by `modes`: "reverse_over_reverse",
+    "forward_over_reverse", "reverse_over_forward", as far as the library has them. Every element is compared. f, args
+    and what is raised are as for `check_gradients`; the gradient itself is taken to be right. An f that returns no
+    scalar is weighed at random and summed; a given product needs a scalar.
+
+    >>> import metagrad as mg
+    >>> x = mg.asarray([0.5, 2.0])
+    >>> bool(check_hvp(lambda x: mg.sum(x**3), [x]))
+    True
+    >>> check_hvp(lambda x: mg.sum(x**3), [x], hvp=lambda args, tangents: 5 * args[0] * tangents[0])
+    Traceback (most recent call last):
+        ...
+    AssertionError: check_hvp: a derivative is wrong (seed 0)
+    ...
+    """
+    __tracebackhide__ = True
+    rng = np.random.default_rng(seed)
+    problem = Problem("check_hvp", f, args, rng, weigh=hvp is None)
+    report = Report(2, "check_hvp", seed=seed)
+    for attempt in range(redraws + 1):
+        v, u = problem.direction(rng), problem.direction(rng)
+        try:
+            expected = _numeric(problem, v)
+        except KinkError:
+            if attempt == redraws:
+                raise
+            report.redrawn += 1
+            problem.move(rng)
+        else:
+            break
+    report.oracles[expected.oracle] = 1
+    for name, product in _products(problem, hvp, modes).items():
+        _compare(report, problem, name, product, expected, u, v, rtol)
+    return report.raise_if_wrong()
+
+
+def _compare(
+    report: Report,
+    problem: Problem,
+    name: str,
+    product: Any,
+    expected: Estimate,
+    u: list[Any],
+    v: list[Any],
+    rtol: float,
+) -> None:
+    """Hold one product against the numeric one, and against itself the other way round."""
+    with np.errstate(all="ignore"):
+        hv = np.concatenate([np.ravel(p) for p in product(v)])
+        _compare_elements(report, problem, name, hv, expected, v, rtol)
+        uhv = _flat(u) * hv
+        vhu = _flat(v) * np.concatenate([np.ravel(p) for p in product(u)])
+        size = max(abs(uhv).sum(), abs(vhu).sum())
+        error = np.finfo(np.float64).eps * size
+        symmetric = Verdict(
+            2, f"{name}, symmetry", "u . H v", uhv.sum(), vhu.sum(), error, "v . H u", size, rtol * size
+        )
+        report.verdicts.append(symmetric)
+        if not symmetric.agrees:
+            report.mismatches.append(Mismatch(symmetric, _flat(v)))
+
+
+def _flat(v: Sequence[Any]) -> Any:
+    return np.concatenate([np.ravel(w) for w in v])
+
+
+def _numeric(problem: Problem, v: list[Any]) -> Estimate:
+    """The derivative of the gradient along v, all arguments in one row."""
+    library = problem.library
+    return library.estimate(lambda *x: library.row(library.gradient(problem.scalar, x)), problem.point, v)
+
+
+def _products(problem: Problem, hvp: Any, modes: Sequence[str] | None) -> dict[str, Callable[[list[Any]], list[Any]]]:
+    """The products to be checked by name: functions of a direction to H v, a NumPy array for each argument."""
+    library = problem.library
+
+    def given(v: list[Any]) -> list[Any]:
+        with library.running():
+            found = flatten(hvp(*problem.trees(v)))[0]
+            arrays = [np.asarray(library.leave(p), np.float64) for p in found]
+        if [p.shape for p in arrays] != [x.shape for x in problem.point]:
+            need = f"a product of shapes {', '.join(str(x.shape) for x in problem.point)}, those of the arguments"
+            raise ShapeError(requires("check_hvp", need, ", ".join(str(p.shape) for p in arrays)))
+        return arrays
+
+    def by(mode: str) -> Callable[[list[Any]], list[Any]]:
+        def product(v: list[Any]) -> list[Any]:
+            with library.running():
+                x = list(map(library.enter, problem.point))
+                return [
+                    np.asarray(library.leave(p), np.float64)
+                    for p in library.hessian_product(mode, problem.scalar, x, v)
+                ]
+
+        return product
+
+    if hvp is not None:
+        return {"given": given}
+    return {mode: by(mode) for mode in (library.products if modes is None else modes)}
+
+
+def _compare_elements(
+    report: Report, problem: Problem, name: str, hv: Any, expected: Estimate, v: list[Any], rtol: float
+) -> None:
+    start = 0
+    for argument, x, w in zip(problem.names, problem.point, v, strict=True):
+        part = slice(start, start + x.size)
+        start += x.size
+        got, value, error = hv[part], expected.value[part], expected.error[part]
+        if not x.size:
+            continue
+        scale = float(abs(expected.value).max())
+        allowed = rtol * scale + 10 * error
+        off = np.where(np.isfinite(got), abs(got - value) - allowed, np.inf)
+        k = int(np.argmax(off))
+        verdict = Verdict(
+            2,
+            name,
+            argument,
+            float(got[k]),
+            float(value[k]),
+            float(error[k]),
+            expected.oracle,
+            scale,
+            float(allowed[k]),
+        )
+        report.verdicts.append(verdict)
+        if not verdict.agrees:
+            tried = tuple(
+                Trial(t.step, float(t.quotient[part][k]), float(t.extrapolated[part][k])) for t in expected.tried
+            )
+            element = Estimate(number(value[k]), number(error[k]), expected.oracle, tried, expected.note)
+            index = tuple(map(int, np.unravel_index(k, x.shape)))
+            worst = Worst(index, x.shape, float(got[k]), element, int((off > 0).sum()) == 1)
+            report.mismatches.append(Mismatch(verdict, w, worst))

@@ -1,0 +1,57 @@
+"""All that can be asked of second derivatives, at random points, in one call: what a test calls."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import OptionError, requires
+from .checks import check_gradients
+from .products import check_hvp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from .report import Report
+
+
+def check_second_order(
+    f: Callable[..., Any],
+    *args: Any,
+    examples: int = 3,
+    modes: Sequence[str] | None = None,
+    seed: int = 0,
+    rtol: float = 1e-10,
+) -> list[Report]:
+    """Check f's first and second derivatives in all modes and its Hessian-vector products, at random points.
+
+    Of the args, a shape (a tuple of numbers) stands for an array drawn anew for each of the `examples`, with entries of
+    either sign and sizes from 0.3 to 1.5; anything else is an argument as it is. f and `modes` as for
+    `check_gradients`; a function without forward mode is checked with `modes=("reverse",)`.
+
+    Returns the reports, two for each example; raises what the checks raise, with the example's seed in it.
+
+    >>> import metagrad as mg
+    >>> len(check_second_order(lambda w, x: mg.tanh(x @ w), (3, 2), (4, 3)))
+    6
+    """
+    __tracebackhide__ = True
+    if examples < 1:
+        raise OptionError(requires("check_second_order", "at least one example", examples))
+    reports = []
+    for example in range(seed, seed + examples):
+        rng = np.random.default_rng(example)
+        point = [_drawn(rng, a) if _is_shape(a) else a for a in args]
+        reports.append(check_gradients(f, point, order=2, modes=modes, seed=example, rtol=rtol))
+        products = None if modes is None or "forward" in modes else ("reverse_over_reverse",)
+        reports.append(check_hvp(f, point, modes=products, seed=example, rtol=rtol))
+    return reports
+
+
+def _is_shape(a: Any) -> bool:
+    return isinstance(a, tuple) and all(type(n) is int for n in a)
+
+
+def _drawn(rng: np.random.Generator, shape: tuple[int, ...]) -> Any:
+    return rng.choice([-1.0, 1.0], shape) * rng.uniform(0.3, 1.5, shape)

@@ -1,0 +1,52 @@
+"""At a kink there is no derivative, but there are wrong ones: those outside of the slopes of both sides."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .differences import one_sided_slopes
+from .estimates import random_direction
+from .problem import Problem
+from .report import Kink, Report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+def check_subgradient(
+    f: Callable[..., Any], args: Sequence[Any], *, directions: int = 4, rtol: float = 1e-6, seed: int = 0
+) -> Report:
+    """Check that the first derivative given at args, kink or not, is one of those that both sides leave open.
+
+    Along each axis of few arguments, and along random dense directions, the derivative of a weighed sum of f's outputs
+    must lie between the one-sided slopes. Where these are equal there is no kink, and it must be equal to them. f and
+    args as for `check_gradients`.
+
+    Returns a `Report` whose `kinks` are those that were found; raises AssertionError with it where a derivative lies
+    outside, KinkError where the slopes of a side do not converge, as for a square root at 0.
+
+    >>> import metagrad as mg
+    >>> [kink.between for kink in check_subgradient(mg.abs, [mg.asarray([0.0])], directions=1).kinks]
+    [True, True]
+    """
+    __tracebackhide__ = True
+    rng = np.random.default_rng(seed)
+    problem = Problem("check_subgradient", f, args, rng)
+    gradient = problem.gradient(problem.scalar)
+    report = Report(1, "check_subgradient", seed=seed)
+    for i, (x, g) in enumerate(zip(problem.point, gradient, strict=True)):
+        units = list(np.eye(x.size).reshape(x.size, *x.shape)) if x.size <= 16 else []
+        for v in [*units, *(random_direction(rng, x.shape) for _ in range(directions))]:
+            moves = [v if i == j else None for j in range(len(gradient))]
+            left, right = one_sided_slopes(problem.library.on_the_line(problem.scalar, problem.point, moves))
+            size = max(abs(left.value), abs(right.value), float(abs(g * v).sum()))
+            tolerance = rtol * size + 10 * max(left.error, right.error)
+            where = problem.names[i]
+            if v.size and np.count_nonzero(v) == 1:
+                where += f" at element {list(map(int, np.argwhere(v)[0]))}"
+            kink = Kink(where, left.value, right.value, float((g * v).sum()), tolerance)
+            if abs(left.value - right.value) > tolerance or not kink.between:
+                report.kinks.append(kink)
+    return report.raise_if_wrong()

@@ -1,0 +1,138 @@
+"""Functions of PyTorch, JAX and NumPy are checked as ours are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from metagrad.errors import DTypeError, OptionError
+from metagrad.testing import (
+    check_gradients,
+    check_hvp,
+    check_subgradient,
+    check_taylor,
+    jax_function,
+    numpy_function,
+    torch_function,
+)
+
+X = np.random.default_rng(0).uniform(0.5, 1.5, (3, 2))
+
+
+@pytest.fixture
+def torch():
+    return pytest.importorskip("torch", reason="PyTorch is not installed: the extra 'oracle' has it")
+
+
+@pytest.fixture
+def jax():
+    return pytest.importorskip("jax", reason="JAX is not installed: the extra 'oracle' has it")
+
+
+def test_a_right_torch_function_agrees_in_both_modes(torch):
+    report = check_gradients(torch_function(lambda a: torch.tanh(a) @ a.T), [X], modes=("reverse", "forward"))
+    assert {v.chain for v in report.verdicts if v.order == 2} == {
+        "reverse over reverse",
+        "forward over reverse",
+        "reverse over forward",
+    }
+    assert report.digits(2) > 11
+    assert check_hvp(torch_function(lambda a: (torch.tanh(a) ** 2).sum()), [X])
+    assert check_taylor(torch_function(torch.sin), [X])
+
+
+def test_a_torch_function_without_its_second_order_is_found(torch):
+    class Sine(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return torch.sin(x)
+
+        @staticmethod
+        def backward(ctx, g):
+            (x,) = ctx.saved_tensors
+            return g * torch.cos(x).detach()
+
+    with pytest.raises(AssertionError, match=r"order 2, reverse over reverse, argument \[0\]"):
+        check_gradients(torch_function(Sine.apply), [X])
+
+
+def test_a_torch_function_that_is_cut_from_its_arguments_has_the_derivative_zero(torch):
+    with pytest.raises(AssertionError, match="which is nothing"):
+        check_gradients(torch_function(lambda a: 2 * a.detach()), [X])
+
+
+def test_torch_arguments_may_be_trees_of_tensors_with_data(torch):
+    def f(params, index):
+        return torch.tanh(params["w"])[index] * params["b"]
+
+    args = [{"w": torch.tensor(X), "b": X[0]}, np.array([0, 2])]
+    report = check_gradients(torch_function(f), args)
+    assert {v.argument for v in report.verdicts} == {"argument [0]['w']", "argument [0]['b']"}
+    assert check_subgradient(torch_function(torch.relu), [np.zeros(2)]).kinks
+
+
+def test_a_right_jax_function_agrees_in_both_modes(jax):
+    report = check_gradients(jax_function(jax.numpy.sin), [X])
+    assert len([v for v in report.verdicts if v.order == 2]) == 4
+    assert report.digits(2) > 11
+    assert check_hvp(jax_function(jax.numpy.sin), [X], modes=("reverse_over_reverse",))
+    assert not jax.config.jax_enable_x64
+
+
+def test_a_jax_function_may_look_at_values(jax):
+    def f(x):
+        return jax.numpy.sin(x) if x[0, 0] > 0 else x
+
+    assert check_gradients(jax_function(f), [X], order=1, modes=("reverse",))
+
+
+def test_a_wrong_jax_function_is_found(jax):
+    @jax.custom_vjp
+    def sine(x):
+        return jax.numpy.sin(x)
+
+    sine.defvjp(lambda x: (jax.numpy.sin(x), x), lambda x, g: (1.01 * g * jax.numpy.cos(x),))
+    with pytest.raises(AssertionError, match=r"1\.01 times that"):
+        check_gradients(jax_function(sine), [X], modes=("reverse",))
+
+
+def norm(x):
+    return np.sum(x**4)
+
+
+def slope(x):
+    return 4 * x**3
+
+
+def product(args, tangents):
+    return 12 * args[0] ** 2 * tangents[0]
+
+
+def test_derivatives_of_a_numpy_function_are_those_that_were_given():
+    f = numpy_function(norm, slope, product)
+    assert check_gradients(f, [X]).digits(2) > 11
+    assert check_hvp(f, [X])
+    assert check_taylor(f, [X])
+    with pytest.raises(AssertionError, match="1\\.5 times that"):
+        check_gradients(numpy_function(norm, lambda x: 6 * x**3), [X], order=1)
+    with pytest.raises(AssertionError, match="order 2"):
+        check_gradients(numpy_function(norm, slope, lambda a, v: 11 * a[0] ** 2 * v[0]), [X])
+
+
+def test_a_numpy_function_of_two_arguments_has_a_tuple_for_a_gradient():
+    f = numpy_function(lambda x, y: float(x @ y), lambda x, y: (y, x), lambda args, v: (v[1], v[0]))
+    assert check_gradients(f, [X[0], X[1]])
+    with pytest.raises(AssertionError, match=r"argument \[1\]"):
+        check_gradients(numpy_function(lambda x, y: float(x @ y), lambda x, y: (y, 2 * x)), [X[0], X[1]], order=1)
+
+
+def test_what_a_numpy_function_lacks_is_asked_for():
+    with pytest.raises(OptionError, match=r"requires hvp=, a function \(args, tangents\) -> H v"):
+        check_gradients(numpy_function(norm, slope), [X])
+    with pytest.raises(OptionError, match="mode reverse"):
+        check_gradients(numpy_function(norm, slope), [X], modes=("forward",))
+    with pytest.raises(DTypeError, match="a function that returns a scalar here"):
+        check_gradients(numpy_function(slope, slope), [X], order=1)
+    with pytest.raises(DTypeError, match=r"derivatives of shapes \(3, 2\), those of the arguments but got \(2,\)"):
+        check_gradients(numpy_function(norm, lambda x: x[0]), [X], order=1)
