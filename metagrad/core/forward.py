@@ -28,13 +28,13 @@ class ForwardTracer(Tracer):
 
 
 class ForwardTrace(Trace):
-    """Runs every operation one level down, and its JVP rule beside it."""
+    """Runs every operation one level down, and its JVP rule beside it; `part_of` another derivation, or by itself."""
 
     __slots__ = ("derivation",)
 
-    def __init__(self, transform: str) -> None:
+    def __init__(self, transform: str, part_of: Derivation | None = None) -> None:
         super().__init__(transform)
-        self.derivation = Derivation("tangent")
+        self.derivation = part_of or Derivation("tangent")
 
     def lower(self, x: Value) -> tuple[Value, Value]:
         """The value one level down and its tangent, None where this trace did not watch it."""

@@ -142,6 +142,18 @@ def derivative_of(origin: Operation, derivation: Derivation) -> Iterator[None]:
         context.origin, context.derivation = before
 
 
+@contextmanager
+def once_more() -> Iterator[None]:
+    """What runs inside is the operation whose derivative is being computed, run again, and of its order."""
+    origin, before = context.origin, (context.origin, context.derivation)
+    if origin is not None:
+        context.origin, context.derivation = origin.origin, origin.derivation
+    try:
+        yield
+    finally:
+        context.origin, context.derivation = before
+
+
 class Replay:
     """How a graph runs while operations are noted: as its equations, with their scopes, lines and origins."""
 

@@ -132,10 +132,10 @@ class _Walk:
 
     __slots__ = ("cotangents", "derivation", "waiting")
 
-    def __init__(self) -> None:
+    def __init__(self, derivation: Derivation) -> None:
         self.cotangents: dict[Node, Any] = {}
         self.waiting: list[tuple[int, Node]] = []
-        self.derivation = Derivation("gradient")
+        self.derivation = derivation
 
     def add(self, node: Node, cotangent: Value) -> None:
         before = self.cotangents.get(node)
@@ -190,12 +190,14 @@ def shape_only(x: Value) -> Value:
     return Aval(x.shape, x.dtype) if hasattr(x, "shape") else x
 
 
-def pull_back(outputs: list[tuple[Node | None, Value]], sources: list[Node]) -> list[Value]:
+def pull_back(
+    outputs: list[tuple[Node | None, Value]], sources: list[Node], part_of: Derivation | None = None
+) -> list[Value]:
     """The cotangents of the sources for (node, cotangent) pairs of the outputs; None where nothing arrives.
 
-    Empties the list of outputs, so that the walk is the last to hold the tape.
+    Empties the list of outputs, so that the walk is the last to hold the tape. It may be `part_of` another one.
     """
-    walk = _Walk()
+    walk = _Walk(part_of or Derivation("gradient"))
     for node, cotangent in outputs:
         if node is not None:
             walk.add(node, cotangent)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..core.forward import ForwardTrace, ForwardTracer
 from ..core.primitive import Primitive
+from ..core.provenance import context, once_more
 from ..core.reverse import ReverseTrace, pull_back
 
 if TYPE_CHECKING:
@@ -26,19 +27,19 @@ class Fused(Primitive):
 
     def vjp_all(self, needed: Sequence[bool], cotangent: Any, output: Any, *inputs: Value) -> list[Value]:
         trace = ReverseTrace(self.name)
-        with trace.running():
+        with trace.running(), once_more():
             sources = [trace.source(x) if need else x for x, need in zip(inputs, needed, strict=True)]
             outputs = self.composite(*sources)
         several = type(outputs) is tuple
         pairs = zip(outputs, cotangent, strict=True) if several else [(outputs, cotangent)]
         ends = [(trace.lower(o)[1], c) for o, c in pairs if c is not None]
         moved = [s.node for s, need in zip(sources, needed, strict=True) if need]
-        found = iter(pull_back(ends, moved))
+        found = iter(pull_back(ends, moved, context.derivation))
         return [next(found) if need else None for need in needed]
 
     def jvp_all(self, tangents: list[Value], output: Any, *inputs: Value) -> Any:
-        trace = ForwardTrace(self.name)
-        with trace.running():
+        trace = ForwardTrace(self.name, context.derivation)
+        with trace.running(), once_more():
             moved = [x if t is None else ForwardTracer(trace, x, t) for x, t in zip(inputs, tangents, strict=True)]
             outputs = self.composite(*moved)
         if type(outputs) is tuple:

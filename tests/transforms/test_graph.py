@@ -48,6 +48,25 @@ def test_orders_count_how_often_a_derivative_was_taken():
     assert orders(mg.grad(lambda x: mg.jvp(f, (x,), (1.0,))[1])) == {0, 1, 2}
 
 
+@pytest.mark.parametrize("mode", ["reverse", "forward"])
+def test_a_fused_operation_s_derivatives_have_the_order_of_those_that_it_stands_for(mode):
+    """The rules of the fused pullback of batch norm run its composite again: of the same order as itself."""
+    x = np.arange(6.0).reshape(3, 2) ** 1.5
+
+    def derivative(f):
+        if mode == "forward":
+            return lambda x: mg.jvp(f, (x,), (mg.cos(x),))[1]
+        return lambda x: mg.sum(mg.cos(mg.grad(f)(x)))
+
+    f = lambda x: mg.sum(mg.sin(mg.nn.batch_norm(x, axis=0)))  # noqa: E731
+    for order in (1, 2, 3, 4):
+        f = derivative(f)
+        graph = mg.make_graph(f)(x)
+        assert max(equation.order for equation in graph.equations) == order
+        for equation in graph.equations:
+            assert equation.order == (0 if equation.origin is None else 1 + equation.origin.order)
+
+
 def test_origins_lead_back_to_the_equation_that_was_differentiated():
     graph = mg.make_graph(mg.grad(mg.grad(mg.sin)))(0.3)
     (sin,) = [e for e in graph.equations if e.primitive.name == "sin" and e.order == 0]
