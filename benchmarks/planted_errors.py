@@ -173,7 +173,8 @@ def catalogue(people: list[Checker]) -> list[dict[str, Any]]:
 
 
 def _found_by_torch(rows: list[dict[str, Any]]) -> int:
-    return sum(row["found"]["torch gradcheck"] or row["found"]["torch gradgradcheck"] for row in rows)
+    both = ("torch gradcheck", "torch gradgradcheck")
+    return sum(any(row["found"].get(name) for name in both) for row in rows)
 
 
 def _total(rows: list[dict[str, Any]], name: str) -> int:
@@ -206,21 +207,27 @@ def false_alarms(people: list[Checker], first: int, cases: int, peers: int, stat
 
 
 def join(parts: list[dict[str, Any]]) -> dict[str, Any]:
-    """Several runs over other seeds as one."""
-    seeds = sorted((part["first"], part["first"] + part["cases"]) for part in parts)
-    for (_, end), (begin, _) in itertools.pairwise(seeds):
-        if begin < end:
-            raise SystemExit(f"[planted_errors] requires runs over other seeds but got {seeds}")
+    """Several runs, of other seeds or other checkers, as one."""
     seen = {}
-    for name in parts[0]["seen"]:
-        found = [part["seen"][name] for part in parts if name in part["seen"]]
+    for name in dict.fromkeys(name for part in parts for name in part["seen"]):
+        own = [part for part in parts if part["seen"].get(name, {}).get("programs")]
+        seeds = sorted((part["first"], part["first"] + part["seen"][name]["programs"]) for part in own)
+        for (_, end), (begin, _) in itertools.pairwise(seeds):
+            if begin < end:
+                raise SystemExit(f"[planted_errors] requires runs of {name} over other seeds but got {seeds}")
+        found = [part["seen"][name] for part in own]
         seen[name] = {
             "programs": sum(one["programs"] for one in found),
             "seconds": sum(one["seconds"] for one in found),
             "alarms": [alarm for one in found for alarm in one["alarms"]],
         }
-    cases = sum(part["cases"] for part in parts)
-    return {"first": seeds[0][0], "cases": cases, "seen": seen, "planted": parts[0]["planted"]}
+    planted: dict[str, Any] = {}
+    for row in (row for part in parts for row in part["planted"]):
+        one = planted.setdefault(row["error"], {**row, "found": {}, "false_alarms": []})
+        one["found"].update(row["found"])
+        one["false_alarms"] = sorted({*one["false_alarms"], *row["false_alarms"]})
+    cases = max(one["programs"] for one in seen.values())
+    return {"first": min(part["first"] for part in parts), "cases": cases, "seen": seen, "planted": [*planted.values()]}
 
 
 def show(state: dict[str, Any]) -> None:
