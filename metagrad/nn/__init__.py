@@ -30,8 +30,8 @@ from .functions import (
 )
 from .layers import Dense, Dropout, Sequential
 from .networks import mini_imagenet_conv, omniglot_conv, omniglot_mlp
-from .normalization import BatchNorm, LayerNorm
-from .pooling import AvgPool2D, Flatten, GlobalAvgPool2D, MaxPool2D
+from .normalization import BatchNorm, GroupNorm, LayerNorm
+from .pooling import AvgPool2D, Flatten, GlobalAvgPool2D, GlobalMaxPool2D, MaxPool2D
 
 __all__ = [
     "AvgPool2D",
@@ -41,6 +41,8 @@ __all__ = [
     "Dropout",
     "Flatten",
     "GlobalAvgPool2D",
+    "GlobalMaxPool2D",
+    "GroupNorm",
     "LayerNorm",
     "MaxPool2D",
     "Sequential",

@@ -8,9 +8,10 @@ import numpy as np
 
 from ..errors import OptionError, ShapeError, TraceError, requires
 from ..operations import mean, sqrt, square
+from ..ops.windows import positive
 from ..transforms import stop_gradient
 from . import initializers
-from .functions import batch_norm, layer_norm
+from .functions import batch_norm, group_norm, layer_norm
 
 if TYPE_CHECKING:
     from .layers import Params
@@ -132,3 +133,30 @@ class LayerNorm(_Norm):
 
     def __repr__(self) -> str:
         return f"LayerNorm(scale={self.scale}, offset={self.offset}, eps={self.eps})"
+
+
+class GroupNorm(_Norm):
+    """Normalises each image over height, width and the channels of a group: `nn.group_norm`.
+
+    Parameters: {"scale": (features,), "offset": (features,)}, without those that are turned off.
+
+    >>> import metagrad as mg
+    >>> layer = mg.nn.GroupNorm(2)
+    >>> layer.apply(layer.init(mg.random.key(0), (3, 4, 4, 6)), mg.ones((3, 4, 4, 6))).shape
+    (3, 4, 4, 6)
+    """
+
+    def __init__(
+        self, groups: int, *, scale: bool = True, offset: bool = True, eps: float = 1e-5, dtype: Any = np.float32
+    ) -> None:
+        super().__init__(scale, offset, eps, dtype)
+        self.groups = positive("GroupNorm", "groups", groups)
+
+    def apply(self, params: Params, x: Any) -> Any:
+        """(..., h, w, features) to the same shape. Raises what `nn.group_norm` raises."""
+        return group_norm(x, self.groups, params.get("scale"), params.get("offset"), eps=self.eps)
+
+    __call__ = apply
+
+    def __repr__(self) -> str:
+        return f"GroupNorm({self.groups}, scale={self.scale}, offset={self.offset}, eps={self.eps})"

@@ -10,7 +10,7 @@ from ..errors import ShapeError, requires
 from ..ops.elementwise import shape_of
 from ..ops.shape import reshape
 from ..ops.windows import pair
-from .functions import avg_pool2d, global_avg_pool2d, max_pool2d
+from .functions import avg_pool2d, global_avg_pool2d, global_max_pool2d, max_pool2d
 from .layers import Parameterless, Params
 
 if TYPE_CHECKING:
@@ -53,17 +53,29 @@ class AvgPool2D(_WindowPool):
     _pool = staticmethod(avg_pool2d)
 
 
-class GlobalAvgPool2D(Parameterless):
-    """`nn.global_avg_pool2d` as a layer: (..., h, w, c) to (..., c)."""
+class _GlobalPool(Parameterless):
+    _pool: ClassVar[Callable[..., Any]]
 
     def apply(self, params: Params, x: Any) -> Any:
-        """The mean of each channel."""
-        return global_avg_pool2d(x)
+        """(..., h, w, c) to (..., c)."""
+        return type(self)._pool(x)
 
     __call__ = apply
 
     def __repr__(self) -> str:
-        return "GlobalAvgPool2D()"
+        return f"{type(self).__name__}()"
+
+
+class GlobalMaxPool2D(_GlobalPool):
+    """`nn.global_max_pool2d` as a layer: the largest number of each channel."""
+
+    _pool = staticmethod(global_max_pool2d)
+
+
+class GlobalAvgPool2D(_GlobalPool):
+    """`nn.global_avg_pool2d` as a layer: the mean of each channel."""
+
+    _pool = staticmethod(global_avg_pool2d)
 
 
 class Flatten(Parameterless):

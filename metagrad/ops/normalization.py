@@ -24,6 +24,7 @@ from .fused import Fused
 from .reductions import mean
 from .reductions import sum as sum_
 from .shape import all_mapped, normal_axes, permute_dims, reshape
+from .windows import positive
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -226,10 +227,9 @@ def group_norm(x: Any, /, groups: int, scale: Any = None, offset: Any = None, *,
     shape = tuple(shape_of(x))
     if len(shape) < 3:
         raise ShapeError(requires(name, "images of shape (..., h, w, c)", f"shape {shape}"))
-    if not isinstance(groups, int) or groups < 1 or shape[-1] % groups:
-        raise OptionError(
-            requires(name, f"groups, a positive integer that divides {shape[-1]} channels,", repr(groups))
-        )
+    groups = positive(name, "groups", groups)
+    if shape[-1] % groups:
+        raise OptionError(requires(name, f"groups that divide {shape[-1]} channels", f"{groups}"))
     parts = reshape(x, (*shape[:-1], groups, shape[-1] // groups))
     y = reshape(_norm(name, parts, None, None, (-4, -3, -1), eps), shape)
     return _scaled(name, y, scale, offset)

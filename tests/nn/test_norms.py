@@ -255,7 +255,7 @@ X = np.ones((4, 3, 3, 2))
         (
             lambda: nn.group_norm(X, 3),
             OptionError,
-            "[group_norm] requires groups, a positive integer that divides 2 channels, but got 3",
+            "[group_norm] requires groups that divide 2 channels but got 3",
         ),
         (
             lambda: nn.group_norm(X[0, 0], 1),
@@ -288,3 +288,14 @@ def test_what_does_not_fit_is_refused_in_one_sentence(call, error, sentence):
 def test_a_batch_of_one_image_has_statistics_over_its_pixels():
     x = real(1, 3, 3, 2)
     close(np.asarray(nn.batch_norm(x, axis=AXES)), composite(np, x, AXES, 1e-5), np.float64)
+
+
+def test_group_norm_as_a_layer_is_the_function_with_learned_scale_and_offset():
+    x = np.random.default_rng(0).standard_normal((2, 3, 3, 4))
+    layer = nn.GroupNorm(2, dtype=np.float64)
+    params = layer.init(mg.random.key(0), x.shape)
+    close(layer(params, x), nn.group_norm(x, 2))
+    params = {"scale": mg.asarray([1.0, 2.0, 3.0, 4.0]), "offset": mg.asarray([0.0, 1.0, 0.0, -1.0])}
+    close(layer(params, x), nn.group_norm(x, 2) * params["scale"] + params["offset"])
+    with pytest.raises(OptionError, match=r"^\[GroupNorm\] requires a positive integer for the groups but got 0$"):
+        nn.GroupNorm(0)

@@ -172,6 +172,7 @@ def test_layers_are_the_functions_and_sequential_finds_their_shapes():
     pooled = nn.avg_pool2d(nn.relu(nn.max_pool2d(X, 2)), (2, 1), stride=1, padding="SAME")
     close(net(params, X), mg.reshape(pooled, (2, 18)) @ params[-1]["kernel"])
     np.testing.assert_array_equal(nn.GlobalAvgPool2D()({}, X), nn.global_avg_pool2d(X))
+    np.testing.assert_array_equal(nn.GlobalMaxPool2D()({}, X), nn.global_max_pool2d(X))
     assert repr(net) == (
         "Sequential(MaxPool2D((2, 2), stride=(2, 2), padding='VALID'), relu, "
         "AvgPool2D((2, 1), stride=(1, 1), padding='SAME'), Flatten(), Dense(4))"
