@@ -63,7 +63,7 @@ def meta_loss(w, steps):
 
 def descend(steps):
     w = mg.asarray([0.0, 0.0])
-    for _ in range(2000):
+    for _ in range(500):
         w = w - 0.5 * mg.grad(meta_loss)(w, steps)
     return w
 

@@ -27,8 +27,8 @@ second = mg.grad(gradient)
 
 # %%
 # ``mg.make_graph`` runs a function on symbols and writes its equations down. Those of *order* 0 are what the function
-# computes, those of order 1 what a backward pass made of them. The note at the right, ``∂b``, says of what equation one
-# is the derivative.
+# computes, those of order 1 what a backward pass made of them. The note at the right, ``∂b``, says of what equation
+# one is the derivative.
 
 first_graph = mg.make_graph(gradient)(0.5)
 print(mg.inspect.text(first_graph))
