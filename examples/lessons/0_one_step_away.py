@@ -109,7 +109,8 @@ for k, (centre, hessian, colour) in enumerate(zip(centres, hessians, (BLUE, GREE
     height = 0.5 * np.einsum("...i,ij,...j", d, hessian, d)
     right.contour(grid[..., 0], grid[..., 1], height, [0.08, 0.35], colors=colour, alpha=0.55, linewidths=1.1)
     right.plot(*centre, "*", ms=13, color=colour)
-    right.annotate(f"task {k}", centre, (0, 10), textcoords="offset points", color=colour, ha="center")
+    ground = {"fc": "white", "ec": "none", "alpha": 0.8, "pad": 0.5}
+    right.annotate(f"task {k}", centre, (0, 11), textcoords="offset points", color=colour, ha="center", bbox=ground)
     for w, style in zip(starts.values(), ("0.55", "black"), strict=True):
         step = np.asarray(meta.adapt(loss, w, (centre, hessian), steps=1, lr=alpha))
         right.annotate(

@@ -103,12 +103,12 @@ for steps in (1, 5):
 # further down.
 
 all_five = np.linalg.multi_dot([np.asarray(f) for f in factors])
-figure, axes = plt.subplots(1, 3, figsize=(13, 4.2), width_ratios=(1, 1, 1.05))
+figure, axes = plt.subplots(1, 3, layout="compressed", figsize=(13, 4.2), width_ratios=(1, 1, 1.05))
 groups = [("$w_1$", 0, 4), ("$b_1$", 4, 8), ("$w_2$", 8, 12), ("$b_2$", 12, 13)]
 for ax, matrix, title in zip(
     axes, (factor, all_five), (r"$I - \alpha H_0$", r"$(I - \alpha H_0) \cdots (I - \alpha H_4)$"), strict=False
 ):
-    image = ax.imshow(np.asarray(matrix), cmap="RdBu_r", vmin=-1.2, vmax=1.2)
+    image = ax.imshow(np.asarray(matrix), cmap="RdBu_r", vmin=-1.5, vmax=1.5)
     ax.set(xticks=[(a + b - 1) / 2 for _, a, b in groups], yticks=[(a + b - 1) / 2 for _, a, b in groups], title=title)
     ax.set_xticklabels([name for name, _, _ in groups])
     ax.set_yticklabels([name for name, _, _ in groups])

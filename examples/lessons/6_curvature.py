@@ -158,8 +158,6 @@ middle.set(
 middle.set_xticklabels(["random", "after MAML"])
 for name, curve in judged.items():
     right.plot(curve, "o-", color=colours[name], label=name.replace("alpha", r"$\alpha$ ="))
-right.set(
-    xlabel="inner steps", ylabel="mean squared error on query points", title=r"Steps of $\alpha$ = 0.05", ylim=(0, None)
-)
+right.set(xlabel="inner steps", ylabel="query loss", title=r"Steps of $\alpha$ = 0.05", ylim=(0, None))
 right.legend(loc="lower left", fontsize=10)
 save(figure, "6_curvature")
