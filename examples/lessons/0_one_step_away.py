@@ -14,7 +14,7 @@ sentence, with tasks simple enough that the best start has a formula.
 
 import matplotlib.pyplot as plt
 import numpy as np
-from _lesson import BLUE, GREEN, PINK, RED, save
+from _lesson import BLUE, GREEN, PINK, RED, STYLE, save
 
 import metagrad as mg
 from metagrad import data, meta
@@ -88,6 +88,7 @@ print(f"by formula            start ({formula[0]:+.4f}, {formula[1]:+.4f})")
 # On the left, tasks. On the right, the plane of parameters. MAML starts inside the flat valley of task 3, where a step
 # moves hardly at all, and far from the steep ones, because a step goes nearly all the way to their solutions.
 
+plt.rcParams.update(STYLE)
 figure, (left, right) = plt.subplots(1, 2, figsize=(11.5, 5), width_ratios=(1, 1.15))
 x = np.linspace(-5, 5, 200).astype(np.float32)[:, None]
 for k, curve in enumerate(tasks(np.broadcast_to(x, (6, 200, 1)))):

@@ -10,7 +10,7 @@ gradient, and this lesson watches it happen, equation by equation.
 import math
 
 import matplotlib.pyplot as plt
-from _lesson import draw_graph, needed, save
+from _lesson import STYLE, draw_graph, needed, save
 
 import metagrad as mg
 
@@ -59,6 +59,7 @@ print(mg.testing.check_gradients(f, [mg.asarray(w)], order=3))
 # The pictures show the equations that each result depends on. Where a graph of order 0 forks (`w` is read twice), the
 # one of order 1 joins: cotangents that arrive on two ways are added.
 
+plt.rcParams.update(STYLE)
 figure, axes = plt.subplots(1, 2, figsize=(11.5, 4.7), width_ratios=(1, 1.9))
 for ax, graph, title in zip(
     axes, (first_graph, second_graph), ("The gradient", "The gradient of the gradient"), strict=True

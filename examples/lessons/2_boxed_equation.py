@@ -13,7 +13,7 @@ it is built, multiplied, and held against what reverse mode gives for the unroll
 
 import matplotlib.pyplot as plt
 import numpy as np
-from _lesson import BLUE, ORANGE, save
+from _lesson import BLUE, ORANGE, STYLE, save
 
 import metagrad as mg
 from metagrad import meta
@@ -103,6 +103,7 @@ for steps in (1, 5):
 # further down.
 
 all_five = np.linalg.multi_dot([np.asarray(f) for f in factors])
+plt.rcParams.update(STYLE)
 figure, axes = plt.subplots(1, 3, layout="compressed", figsize=(13, 4.2), width_ratios=(1, 1, 1.05))
 groups = [("$w_1$", 0, 4), ("$b_1$", 4, 8), ("$w_2$", 8, 12), ("$b_2$", 12, 13)]
 for ax, matrix, title in zip(

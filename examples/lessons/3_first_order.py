@@ -13,7 +13,7 @@ from functools import partial
 import matplotlib.pyplot as plt
 import numpy as np
 import optree
-from _lesson import BLUE, ORANGE, PINK, draw_graph, save
+from _lesson import BLUE, ORANGE, PINK, STYLE, draw_graph, save
 
 import metagrad as mg
 from metagrad import data, meta, nn, optim
@@ -114,6 +114,7 @@ for name, (full, first) in measures.items():
 
 # %%
 
+plt.rcParams.update(STYLE)
 figure = plt.figure(figsize=(12.5, 6.4))
 (left, right) = figure.subfigures(1, 2, width_ratios=(1, 1.2))
 ax = left.subplots()

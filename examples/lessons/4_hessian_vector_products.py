@@ -16,7 +16,7 @@ import time
 
 import matplotlib.pyplot as plt
 import numpy as np
-from _lesson import BLUE, GREEN, ORANGE, RED, save
+from _lesson import BLUE, GREEN, ORANGE, RED, STYLE, save
 
 import metagrad as mg
 
@@ -126,6 +126,7 @@ for name, found in rows.items():
 
 # %%
 
+plt.rcParams.update(STYLE)
 figure, (left, middle, right) = plt.subplots(1, 3, figsize=(14, 4.4))
 colours = dict(zip(ways, (BLUE, ORANGE, GREEN), strict=True))
 exact = digits(product(*setting(9), "reverse_over_reverse"))

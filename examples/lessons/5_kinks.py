@@ -9,7 +9,7 @@ happens on the edges between the pieces.
 
 import matplotlib.pyplot as plt
 import numpy as np
-from _lesson import BLUE, ORANGE, PINK, save
+from _lesson import BLUE, ORANGE, PINK, STYLE, save
 
 import metagrad as mg
 from metagrad import nn
@@ -109,6 +109,7 @@ values, slopes, curvatures = (np.asarray(mg.vmap(g)(line)) for g in (along, mg.g
 jumps = np.flatnonzero(abs(np.diff(curvatures)) > 0.15 * abs(curvatures).max())
 print(f"line: second derivative between {curvatures.min():.2f} and {curvatures.max():.2f}, {len(jumps)} large jumps")
 
+plt.rcParams.update(STYLE)
 figure, (left, middle, right) = plt.subplots(1, 3, figsize=(14, 4.3), width_ratios=(1, 1, 1.15))
 limit = abs(H).max() / 2
 for ax, matrix, title in ((left, H, "Hessian of the net's loss"), (middle, rest, "... without its Gauss-Newton part")):

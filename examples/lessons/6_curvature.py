@@ -12,7 +12,7 @@ Hessian-vector products.
 import matplotlib.pyplot as plt
 import numpy as np
 import optree
-from _lesson import BLUE, GREEN, ORANGE, PINK, save
+from _lesson import BLUE, GREEN, ORANGE, PINK, STYLE, save
 from optree.integrations.numpy import tree_ravel
 
 import metagrad as mg
@@ -125,6 +125,7 @@ judged = {name: errors(starts[name], 0.05) for name in ("random", "all tasks at 
 for name, curve in judged.items():
     print(f"{name:18} query loss {curve[0]:.3f}, after one step {curve[1]:.3f}, after five {curve[-1]:.3f}")
 
+plt.rcParams.update(STYLE)
 figure, (left, middle, right) = plt.subplots(1, 3, figsize=(14, 4.4), width_ratios=(1.5, 0.8, 1))
 for row, (name, (values, weights)) in enumerate(spectra.items()):
     left.scatter(values, np.full(len(values), -row), s=12 + 400 * weights, color=colours[name], alpha=0.7, lw=0)

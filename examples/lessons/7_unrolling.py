@@ -13,7 +13,7 @@ from functools import partial
 
 import matplotlib.pyplot as plt
 import numpy as np
-from _lesson import BLUE, GREEN, ORANGE, PINK, save
+from _lesson import BLUE, GREEN, ORANGE, PINK, STYLE, save
 from optree import tree_leaves
 
 import metagrad as mg
@@ -121,6 +121,7 @@ for n, found in orders.items():
     print(f"a step multiplies by {rate:.4f}, (1 + alpha)^{n} is {(1 + ALPHA) ** n:.4f}")
 print(mg.testing.check_gradients(partial(after, steps=10), [mg.asarray(0.1)], order=3))
 
+plt.rcParams.update(STYLE)
 figure, (left, middle, right) = plt.subplots(1, 3, figsize=(14, 4.4))
 for name, colour, style in zip(SEGMENTS, (BLUE, ORANGE, GREEN), ("o-", "s--", "^:"), strict=True):
     left.plot(COUNTS, [memory[name, k] for k in COUNTS], style, color=colour, label=name)

@@ -8,13 +8,13 @@ only and is never differentiated, so it may be anything: here a loop compiled by
 """
 
 import math
-import time
+import timeit
 import warnings
 
 import matplotlib.pyplot as plt
 import numba
 import numpy as np
-from _lesson import BLUE, GREEN, ORANGE, PINK, save
+from _lesson import BLUE, GREEN, ORANGE, PINK, STYLE, save
 
 import metagrad as mg
 
@@ -153,16 +153,11 @@ speed = {name: [] for name in times}
 for size in sizes:
     v = np.random.default_rng(0).normal(size=size)
     for name, run in times.items():
-        run(v)
-        seconds = []
-        for _ in range(20):
-            start = time.perf_counter()
-            run(v)
-            seconds.append(time.perf_counter() - start)
-        speed[name].append(1e9 * min(seconds) / size)
+        speed[name].append(1e9 * min(timeit.repeat(lambda run=run, v=v: run(v), number=1, repeat=20)) / size)
 for name, found in speed.items():
     print(f"{name:19}: {found[-1]:.2f} ns an element, of {sizes[-1]:,}")
 
+plt.rcParams.update(STYLE)
 figure, (left, right) = plt.subplots(1, 2, figsize=(11.5, 4.6), width_ratios=(1.3, 1))
 for order, (curve, colour) in enumerate(zip(curves, (BLUE, ORANGE, PINK, GREEN), strict=True)):
     left.plot(grid, curve, color=colour, label=["f", "f '", "f ''", "f '''"][order])

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import matplotlib.pyplot as plt
 from matplotlib.font_manager import FontProperties
 from matplotlib.patches import FancyBboxPatch, PathPatch
 from matplotlib.textpath import TextPath
@@ -23,15 +22,13 @@ if TYPE_CHECKING:
     from metagrad import Graph
 
 sys.path.append(str(Path(__file__).parents[1]))
-from _figures import STYLE
+from _figures import STYLE as STYLE
 
 BLUE, ORANGE, PINK, GREEN, RED, SKY = COLOURS
 """Told apart with any kind of colour vision; the first are those of derivative orders 0, 1 and 2."""
 
 _SIZE, _LETTER, _HEIGHT, _CLOSER = 12.5, 7.6, 26.0, 0.72
 """Of a graph's text and boxes, and how much closer its layers are than in the pictures of `mg.inspect`."""
-
-plt.rcParams.update(STYLE)
 
 
 def save(figure: Any, name: str) -> None:
