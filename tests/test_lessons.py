@@ -180,3 +180,9 @@ def test_a_lesson_is_a_script_a_page_and_a_notebook_at_once(name):
 
 def test_the_lessons_are_a_numbered_path():
     assert [name[:2] for name in LESSONS] == [f"{k}_" for k in range(9)]
+
+
+def test_a_wrong_option_is_said_before_any_work():
+    code, output, errors = run("lessons/6_curvature.py", "--output", "x")
+    assert (code, output) == (2, "")
+    assert "unrecognized arguments: --output" in errors

@@ -21,6 +21,7 @@ import metagrad as mg
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Numba says where its CUDA part is going to move
     from numba import cuda
+numba.config.CUDA_LOW_OCCUPANCY_WARNINGS = 0  # the grids of this lesson are small on purpose
 
 # %%
 # The function is :math:`f(x) = 1 / (1 + x^2)`. NumPy takes three passes over memory for it, and makes three arrays;

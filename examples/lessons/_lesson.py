@@ -31,14 +31,23 @@ _SIZE, _LETTER, _HEIGHT, _CLOSER = 12.5, 7.6, 26.0, 0.72
 """Of a graph's text and boxes, and how much closer its layers are than in the pictures of `mg.inspect`."""
 
 
+def _out() -> Path | None:
+    """The folder of `--out`, read when a lesson begins, so that what is wrong with it is said before the work."""
+    parser = argparse.ArgumentParser(description="A lesson; its text is in the file.")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="save the picture there; else it is only left open")
+    notebook = "ipykernel" in sys.modules  # whose arguments are not ours
+    out: Path | None = parser.parse_args([] if notebook else None).out
+    return out
+
+
+OUT = _out()
+
+
 def save(figure: Any, name: str) -> None:
-    """Write the figure to `FOLDER/name.png` where the lesson was run with `--out FOLDER`; it stays open in any case."""
-    parser = argparse.ArgumentParser(allow_abbrev=False, description=f"Lesson {name}: its text is in the file.")
-    parser.add_argument("--out", type=Path, help="where to save the lesson's figure; without it, none is saved")
-    out = parser.parse_known_args()[0].out  # a notebook has arguments of its own
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        figure.savefig(out / f"{name}.png")
+    """Write the figure to `name.png` in the folder of `--out`, where one is given. It stays open."""
+    if OUT is not None:
+        OUT.mkdir(parents=True, exist_ok=True)
+        figure.savefig(OUT / f"{name}.png")
 
 
 def draw_graph(axes: Any, graph: Graph, *, cut: bool = False) -> None:
