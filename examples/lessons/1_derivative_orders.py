@@ -56,8 +56,8 @@ print(f"f'' = {float(second(w)):.15f}   by formula {2 * math.exp(w) * math.cos(w
 print(mg.testing.check_gradients(f, [mg.asarray(w)], order=3))
 
 # %%
-# The pictures show the equations that each result depends on. Where a graph of order 0 forks (`w` is read twice), the
-# one of order 1 joins: cotangents that arrive on two ways are added.
+# The pictures show the equations that each result depends on; ``a`` is w. Where the function forks (sine and
+# exponential both read ``a``) the gradient joins: the cotangents of the two ways are added, in ``k``.
 
 plt.rcParams.update(STYLE)
 figure, axes = plt.subplots(1, 2, figsize=(11.5, 4.7), width_ratios=(1, 1.9))
