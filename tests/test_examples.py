@@ -144,15 +144,6 @@ def test_a_truncated_checkpoint_is_one_sentence(whole, tmp_path):
     assert errors.count("\n") == 1
 
 
-def test_custom_primitive_is_right_to_third_order():
-    code, output, errors = run("custom_primitive.py")
-    assert code == 0, errors
-    pairs = re.findall(r"order \d: (\S+) (\S+)", output)
-    assert len(pairs) == 4
-    assert all(found == expected for found, expected in pairs)
-    assert f"third, forward over reverse over reverse: {pairs[3][0]}" in output
-
-
 def test_a_mean_that_diverges_is_null_in_json_and_a_word_in_the_table(monkeypatch):
     monkeypatch.syspath_prepend(str(EXAMPLES))
     sinusoid = importlib.import_module("sinusoid")
