@@ -7,13 +7,13 @@ import re
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from docutils.nodes import container
+from docutils import nodes
 from docutils.statemachine import StringList
 from public import ROOMS, kind, public
+from sphinx.addnodes import pending_xref
 from sphinx.util.docutils import SphinxDirective
 
 if TYPE_CHECKING:
-    from docutils import nodes
     from sphinx.application import Sphinx
 
 
@@ -32,7 +32,7 @@ class Public(SphinxDirective):
             lines += [f"   * - :py:obj:`{full.rpartition('.')[2]} <{full}>`", f"     - {_summary(full, thing)}"]
         for full, thing in things.items():
             lines += ["", *_entry(full, thing)]
-        node = container()
+        node = nodes.container()
         self.state.nested_parse(StringList(lines, self.get_source_info()[0]), self.content_offset, node)
         return node.children
 
@@ -50,7 +50,7 @@ def _entry(full: str, thing: Any) -> list[str]:
 def _summary(full: str, thing: Any) -> str:
     """The first sentence of a docstring, on one line."""
     paragraph = re.split(r"\n\s*\n", inspect.getdoc(thing) or "")[0]
-    return _plain(re.split(r"(?<=[.\])])\s+(?=[A-Z])", " ".join(paragraph.split()))[0], full, thing)
+    return _plain(re.split(r"(?<=\S[.])\s+(?=[A-Z])", " ".join(paragraph.split()))[0], full, thing)
 
 
 def as_rst(app: Sphinx, what: str, full: str, thing: Any, options: Any, lines: list[str]) -> None:
@@ -64,8 +64,9 @@ def _plain(text: str, full: str, thing: Any) -> str:
     if text.startswith("Attributes:\n"):
         text = re.sub(r"^(\w+): ", r":ivar \1: ", textwrap.dedent(text.partition("\n")[2]), flags=re.MULTILINE)
     parameters = _parameters(thing)
+    text = re.sub(r"^(\s*)(\w\.)(?=\s|$)", r"\1\\\2", text, flags=re.MULTILINE)  # `x.` is no item of a list
     parts = re.split(r"`([^`]+)`", text)
-    escaped = [re.sub(r"([\\*|])|(_)(?!\w)", r"\\\1\2", part) for part in parts[::2]]
+    escaped = [re.sub(r"([*|])|(_)(?!\w)", r"\\\1\2", part) for part in parts[::2]]
     parts[::2] = [re.sub(r"\b[A-Z]\w+Error\b", lambda m: _error(m[0]), part) for part in escaped]
     parts[1::2] = [_code(re.sub(r"\s+", " ", part), full, parameters) for part in parts[1::2]]
     return "".join(parts)
@@ -95,7 +96,17 @@ def _code(text: str, name: str, parameters: set[str]) -> str:
     return f"``{text}``"
 
 
+def link_code(app: Sphinx, page: nodes.document) -> None:
+    """Where a page's text has `mg.name`, or a call of it, as code: a link to it."""
+    for code in list(page.findall(nodes.literal)):
+        named = re.fullmatch(r"mg\.([\w.]+)(\(.*\))*", code.astext())
+        if named and f"metagrad.{named[1]}" in public() and not isinstance(code.parent, nodes.reference | pending_xref):
+            target = {"refdomain": "py", "reftype": "obj", "reftarget": f"metagrad.{named[1]}", "refexplicit": True}
+            code.replace_self(pending_xref("", code.deepcopy(), refdoc=app.env.docname, refwarn=True, **target))
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("public", Public)
+    app.connect("doctree-read", link_code)
     app.connect("autodoc-process-docstring", as_rst)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
