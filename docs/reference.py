@@ -64,9 +64,11 @@ def _plain(text: str, full: str, thing: Any) -> str:
     if text.startswith("Attributes:\n"):
         text = re.sub(r"^(\w+): ", r":ivar \1: ", textwrap.dedent(text.partition("\n")[2]), flags=re.MULTILINE)
     parameters = _parameters(thing)
-    text = re.sub(r"^(\s*)(\w\.)(?=\s|$)", r"\1\\\2", text, flags=re.MULTILINE)  # `x.` is no item of a list
     parts = re.split(r"`([^`]+)`", text)
-    escaped = [re.sub(r"([*|])|(_)(?!\w)", r"\\\1\2", part) for part in parts[::2]]
+    markup = (
+        r"(?m)^(?=\w\.(?:\s|$))|(?=[\\*|])|(?=_(?!\w))"  # `x.` at the beginning of a line would be an item of a list
+    )
+    escaped = [re.sub(markup, r"\\", part) for part in parts[::2]]
     parts[::2] = [re.sub(r"\b[A-Z]\w+Error\b", lambda m: _error(m[0]), part) for part in escaped]
     parts[1::2] = [_code(re.sub(r"\s+", " ", part), full, parameters) for part in parts[1::2]]
     return "".join(parts)
