@@ -23,7 +23,7 @@ project = "metagrad"
 author = "metagrad contributors"
 release = re.findall(r'^__version__ = "(.+)"$', (ROOT / "metagrad/__init__.py").read_text("utf-8"), re.MULTILINE)[0]
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "reference"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "reference", "mathml"]
 exclude_patterns = ["_build", "generated", "kinks-table.md"]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 smartquotes = False
@@ -31,6 +31,7 @@ default_role = "literal"  # single backticks are code, as in docstrings
 nitpicky = True
 
 html_theme = "furo"
+html_math_renderer = "mathml"
 html_title = f"metagrad {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
