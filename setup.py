@@ -43,6 +43,6 @@ setup(
         "test": ["pytest", "pytest-xdist", "hypothesis", "selenium", "ruff", "mypy", "build"],
         "oracle": ["torch", "jax"],
         "bench": ["torch", "jax", "autograd"],
-        "docs": ["sphinx", "myst-parser", "furo"],
+        "docs": ["sphinx", "furo", "myst-parser", "sphinx-gallery", "hypothesis", "pytest"],
     },
 )

@@ -1,10 +1,11 @@
 """RESULTS.md from result files: every number in it was written by the program that measured it.
 
     python benchmarks/report.py --sinusoid OUT [OUT ...] --omniglot OUT [OUT ...] --benchmarks FILE [FILE ...]
-        --to RESULTS.md
+        --planted FILE --verdicts FILE --to RESULTS.md
 
 Each OUT is an output folder of `examples/sinusoid.py` or `examples/omniglot.py` (results.json, run.json), each FILE
-what a benchmark wrote with `--json`. Sinusoid runs that differ in the seed only are averaged.
+what a benchmark, planted_errors.py or verdicts.py wrote with `--json`. Sinusoid runs that differ in the seed only are
+averaged.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import json
 import sys
 from pathlib import Path
 
+from report_checks import origin, planted_totals, verdict_totals
 from report_omniglot import omniglot
 from report_sinusoid import sinusoid
 from report_tables import Rows, read_run, table
@@ -74,11 +76,32 @@ def _kernels(rows: Rows) -> list[str]:
     return [*table(header, body), "", *note]
 
 
+def checks(planted: Path | None, verdicts: Path | None) -> list[str]:
+    """The sections on derivatives that were checked."""
+    lines = ["## Derivatives, checked", ""]
+    if planted:
+        found = json.loads(planted.read_text())
+        lines += [
+            "### Who finds planted errors, and who cries wolf",
+            "",
+            *planted_totals(found),
+            "",
+            *origin(found),
+            "",
+        ]
+    if verdicts:
+        found = json.loads(verdicts.read_text())
+        lines += ["### Every primitive against numeric derivatives", "", *verdict_totals(found), "", *origin(found), ""]
+    return [*lines, "Error by error and primitive by primitive: `docs/verified.md`, as the site shows it.", ""]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--sinusoid", type=Path, nargs="+", default=[], metavar="OUT")
     parser.add_argument("--omniglot", type=Path, nargs="+", default=[], metavar="OUT")
     parser.add_argument("--benchmarks", type=Path, nargs="+", default=[], metavar="FILE")
+    parser.add_argument("--planted", type=Path, metavar="FILE", help="of planted_errors.py")
+    parser.add_argument("--verdicts", type=Path, metavar="FILE", help="of verdicts.py")
     parser.add_argument("--to", type=Path, required=True, metavar="RESULTS.md")
     args = parser.parse_args()
     lines = ["# Results", "", "Written by `benchmarks/report.py` from the files that the runs wrote.", ""]
@@ -86,6 +109,8 @@ def main() -> int:
         lines += sinusoid([read_run(folder) for folder in args.sinusoid])
     if args.omniglot:
         lines += omniglot([read_run(folder) for folder in args.omniglot])
+    if args.planted or args.verdicts:
+        lines += checks(args.planted, args.verdicts)
     if args.benchmarks:
         lines += ["## Speed and memory", ""]
         for path in args.benchmarks:

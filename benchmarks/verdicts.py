@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from _common import announce, provenance
-from report_tables import table
+from report_checks import verdicts
 
 import metagrad as mg
 from metagrad.errors import MetagradError
@@ -86,20 +86,6 @@ def by_primitive(rows: list[Row]) -> list[Row]:
     return found
 
 
-def markdown(primitives: list[Row], wrong: list[Row], seconds: float) -> str:
-    """The table for people."""
-    header = ["primitive", "cases", *(f"order {k}: digits (oracle's)" for k in ORDERS), "oracle"]
-    body = []
-    for name in dict.fromkeys(row["primitive"] for row in primitives):
-        own = {row["order"]: row for row in primitives if row["primitive"] == name}
-        cells = [f"{own[k]['digits']:.1f} ({own[k]['oracle_digits']:.1f})" if k in own else "" for k in ORDERS]
-        oracles = sorted({oracle for row in own.values() for oracle in row["oracle"].split(" and ")})
-        body.append([f"`{name}`", str(own[1]["cases"]), *cells, ", ".join(oracles)])
-    lines = [*table(header, body), "", f"{len(body)} primitives, {seconds:.0f} s."]
-    lines += [f"- WRONG: {row['case']}: {row['wrong'].splitlines()[1]}" for row in wrong]
-    return "\n".join(lines) + "\n"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="", metavar="WORD", help="the cases with this word in their name")
@@ -109,16 +95,15 @@ def main() -> None:
     announce()
     start = time.perf_counter()
     rows = [verdict(case) for case in cases(options.only)]
-    primitives, wrong = by_primitive(rows), [row for row in rows if row["wrong"]]
-    text = markdown(primitives, wrong, time.perf_counter() - start)
-    print(text, end="")
+    found = {"cases": rows, "primitives": by_primitive(rows), **provenance()}
+    text = "\n".join(verdicts(found)) + "\n"
+    print(f"{text}\n{len(rows)} cases, {time.perf_counter() - start:.0f} s.")
     if options.json:
-        found = {"cases": rows, "primitives": primitives, **provenance()}
         options.json.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
     if options.markdown:
         options.markdown.write_text(text, "utf-8")
-    if wrong:
-        sys.exit(f"{len(wrong)} cases are wrong")
+    if wrong := sum(bool(row["wrong"]) for row in rows):
+        sys.exit(f"{wrong} cases are wrong")
 
 
 if __name__ == "__main__":

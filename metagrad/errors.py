@@ -62,3 +62,21 @@ def requires(operation: str, need: str, got: object) -> str:
     '[matmul] requires inner sizes that agree but got (2, 3) and (4, 5)'
     """
     return f"[{operation}] requires {need} but got {got}"
+
+
+__all__ = [
+    "CheckpointError",
+    "DTypeError",
+    "DataError",
+    "DeviceError",
+    "ImmutableError",
+    "IndexingError",
+    "MetagradError",
+    "MissingFileError",
+    "MissingRuleError",
+    "NonFiniteError",
+    "OptionError",
+    "ShapeError",
+    "TraceError",
+    "requires",
+]

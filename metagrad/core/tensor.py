@@ -117,22 +117,27 @@ class Tensor(NumPyProtocol):
     # What it is.
     @property
     def shape(self) -> tuple[int, ...]:
+        """The size of each axis."""
         return self._value.shape  # type: ignore[no-any-return]
 
     @property
     def dtype(self) -> Any:
+        """The NumPy dtype of the elements."""
         return self._value.dtype
 
     @property
     def ndim(self) -> int:
+        """The number of axes."""
         return len(self.shape)
 
     @property
     def size(self) -> int:
+        """The number of elements."""
         return int(np.prod(self.shape, dtype=np.int64))
 
     @property
     def device(self) -> str:
+        """Where the elements are: "cpu", or a GPU."""
         value = self._value
         return "cpu" if isinstance(value, np.ndarray | np.generic) else str(value.device)
 
@@ -158,9 +163,11 @@ class Tensor(NumPyProtocol):
         return array if dtype is None else array.astype(dtype, copy=False)
 
     def item(self) -> Any:
+        """The one element, as a Python number."""
         return self.concrete("item").item()
 
     def tolist(self) -> Any:
+        """The elements as Python numbers, in lists of lists."""
         return self.concrete("tolist").tolist()
 
     def __float__(self) -> float:
@@ -338,21 +345,27 @@ class Tensor(NumPyProtocol):
 
     # The operations that people write as methods.
     def astype(self, dtype: Any) -> Any:
+        """`mg.astype`."""
         return operators.astype(self, dtype)
 
     def reshape(self, *shape: Any) -> Any:
+        """`mg.reshape`; the sizes may stand apart: `x.reshape(2, 3)`."""
         return operators.reshape(self, shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape)
 
     def sum(self, axis: Any = None, keepdims: bool = False) -> Any:
+        """`mg.sum`."""
         return operators.sum(self, axis=axis, keepdims=keepdims)
 
     def mean(self, axis: Any = None, keepdims: bool = False) -> Any:
+        """`mg.mean`."""
         return operators.mean(self, axis=axis, keepdims=keepdims)
 
     def max(self, axis: Any = None, keepdims: bool = False) -> Any:
+        """`mg.max`."""
         return operators.max(self, axis=axis, keepdims=keepdims)
 
     def min(self, axis: Any = None, keepdims: bool = False) -> Any:
+        """`mg.min`."""
         return operators.min(self, axis=axis, keepdims=keepdims)
 
     @property
@@ -362,4 +375,5 @@ class Tensor(NumPyProtocol):
 
     @property
     def mT(self) -> Any:
+        """The last two axes swapped: `mg.matrix_transpose`."""
         return operators.matrix_transpose(self)

@@ -277,13 +277,17 @@ def _running(x: Value) -> Value:
 
 
 def eigh(x: Any, /) -> Any:
-    """(eigenvalues, eigenvectors) of the symmetric part of x, ascending; vectors are columns."""
+    """(eigenvalues, eigenvectors) of the symmetric part of x, ascending; vectors are columns.
+
+    Where eigenvalues are equal, first derivatives of what does not depend on the basis are right; higher ones leave out
+    what couples the equal ones.
+    """
     _square("eigh", x)
     return Eigh().bind(_symmetric(x))
 
 
 def eigvalsh(x: Any, /) -> Any:
-    """The eigenvalues of the symmetric part of x, ascending."""
+    """The eigenvalues of the symmetric part of x, ascending; where some are equal, see `eigh`."""
     return eigh(x)[0]
 
 

@@ -92,3 +92,14 @@ def nestings(*, min_depth: int = 2, max_depth: int = 5) -> SearchStrategy[Nestin
     """Random nestings of transforms, each applied to a polynomial, with the exact result."""
     names = st.lists(st.sampled_from(sorted(NESTINGS)), min_size=min_depth, max_size=max_depth)
     return names.map(lambda found: Nesting(tuple(found)))
+
+
+__all__ = [
+    "arrays",
+    "broadcastable_shapes",
+    "directions",
+    "nestings",
+    "points",
+    "programs",
+    "shapes",
+]
