@@ -68,5 +68,14 @@ def test_a_run_goes_on_where_it_stopped_and_runs_are_joined():
     assert (seen["programs"], seen["alarms"]) == (5, [])
     both = join([run(5, 2), run(0, 5)])
     assert (both["first"], both["cases"], both["seen"]["metagrad"]["programs"]) == (0, 7, 7)
-    with pytest.raises(SystemExit, match="runs over other seeds"):
+    with pytest.raises(SystemExit, match="requires runs of metagrad over other seeds but got"):
         join([run(0, 3), run(2, 2)])
+    other = run(0, 2)
+    other["seen"]["another"] = other["seen"].pop("metagrad")
+    other["planted"] = [{"error": "a sign", "found": {"another": True}, "false_alarms": []}]
+    mine = {**run(0, 3), "planted": [{"error": "a sign", "found": {"metagrad": True}, "false_alarms": ["metagrad"]}]}
+    both = join([mine, other])
+    assert {name: one["programs"] for name, one in both["seen"].items()} == {"metagrad": 3, "another": 2}
+    assert both["planted"] == [
+        {"error": "a sign", "found": {"metagrad": True, "another": True}, "false_alarms": ["metagrad"]}
+    ]
