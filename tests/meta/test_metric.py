@@ -40,11 +40,19 @@ def test_a_prototype_is_the_mean_of_its_class():
     close(meta.prototypical(SUPPORT, LABELS, QUERY, ways=WAYS), expected)
 
 
-def test_matching_gives_each_class_the_attention_of_its_examples():
-    weights = np.exp(by_hand(angle))
+@pytest.mark.parametrize("scale", [1.0, 10.0])
+def test_matching_gives_each_class_the_attention_of_its_examples(scale):
+    weights = np.exp(scale * by_hand(angle))
     expected = np.stack([weights[:, k == LABELS].sum(axis=1) for k in range(WAYS)], axis=1)
     expected /= weights.sum(axis=1, keepdims=True)
-    close(mg.exp(meta.matching(SUPPORT, LABELS, QUERY, ways=WAYS)), expected)
+    close(mg.exp(meta.matching(SUPPORT, LABELS, QUERY, ways=WAYS, scale=scale)), expected)
+
+
+def test_matching_stays_finite_where_the_attention_of_a_class_underflows():
+    logits = meta.matching(SUPPORT, LABELS, QUERY, ways=WAYS, scale=2000.0)
+    weights = 2000.0 * by_hand(angle)
+    best = np.stack([weights[:, k == LABELS].max(axis=1) for k in range(WAYS)], axis=1)
+    np.testing.assert_allclose(logits, best - best.max(axis=1, keepdims=True), atol=1)
 
 
 def test_siamese_logits_weigh_the_absolute_differences():
