@@ -91,6 +91,20 @@ def test_cpu_gradient_is_the_reference_gradient(problem):
     np.testing.assert_allclose(actual, expected, rtol=1e-5 if actual.dtype == np.float32 else 1e-13, atol=3e-5)
 
 
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize(("rows", "classes"), [(2 * cpu.BLOCK + 1, 1), (1000, 3), (3, cpu.BLOCK), (2, cpu.BLOCK + 7)])
+def test_rows_that_fill_several_blocks_are_each_computed(rows, classes, soft):
+    rng = np.random.default_rng(0)
+    logits, g = rng.standard_normal((rows, classes)), rng.standard_normal(rows)
+    labels = rng.uniform(0, 2, (rows, classes)) if soft else rng.integers(0, classes, rows)
+    for function, arguments in (
+        (softmax_cross_entropy, (logits, labels)),
+        (softmax_cross_entropy_gradient, (logits, labels, g)),
+    ):
+        expected = function(*arguments, implementation="reference")
+        np.testing.assert_allclose(function(*arguments, implementation="cpu"), expected, rtol=1e-12, atol=1e-12)
+
+
 @each_implementation
 @pytest.mark.parametrize("soft", [False, True])
 def test_gradient_is_the_slope_of_the_losses(implementation, soft):

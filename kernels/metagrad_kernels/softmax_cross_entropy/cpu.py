@@ -1,7 +1,6 @@
-"""Numba: row after row in one pass over the cache, the rows shared among all cores.
+"""Numba: some rows at a time, which stay in the cache, shared among all cores.
 
-The time goes to exp. The one of the C library is a call for each number; `_exp_float32` and `_exp_float64` below are
-sums and products that the compiler turns into vector instructions.
+The time goes to exp. Rows are short: only many of them, one after the other, fill the vector instructions.
 """
 
 from __future__ import annotations
@@ -11,9 +10,9 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import types
-from numba.extending import overload, register_jitable
+from numba.extending import register_jitable
 
+from ..exponential import exp
 from ..jit import const, mutable
 from ..threads import Kernel
 from . import label_out_of_range
@@ -24,7 +23,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _INT64 = np.dtype(np.int64)
-COST = 3.0
+BLOCK = 1024
+"""Logits whose exponentials are taken at once."""
+COST = 1.0
 """Nanoseconds of a logit."""
 
 
@@ -78,128 +79,88 @@ def _kernel(function: Callable[..., None], dtype: np.dtype[Any]) -> Kernel:
 
 def _losses(logits: Any, labels: Any, losses: Any, failed: Any, begin: int, end: int) -> None:
     c = logits.shape[1]
-    for i in range(begin, end):
-        label = labels[i]
-        if label < 0 or label >= c:
-            failed[0] = True
-            return
-        top = _row_maximum(logits, i)
-        total = logits.dtype.type(0)
-        for j in range(c):
-            total += _exp(logits[i, j] - top)
-        losses[i] = math.log(total) - (logits[i, label] - top)
+    exps, tops = _scratch(logits)
+    for first in range(begin, end, len(tops)):
+        block = logits[first : min(first + len(tops), end)]
+        _exponentials(block, exps, tops)
+        for k in range(len(block)):
+            label = labels[first + k]
+            if label < 0 or label >= c:
+                failed[0] = True
+                return
+            losses[first + k] = math.log(_sum(exps[k])) - (block[k, label] - tops[k])
 
 
 def _soft_losses(logits: Any, labels: Any, losses: Any, failed: Any, begin: int, end: int) -> None:
-    c = logits.shape[1]
-    for i in range(begin, end):
-        top = _row_maximum(logits, i)
-        total = weight = picked = logits.dtype.type(0)
-        for j in range(c):
-            z = logits[i, j] - top
-            y = labels[i, j]
-            total += _exp(z)
-            weight += y
-            picked += y * z if y != 0 else y
-        losses[i] = weight * math.log(total) - picked
+    exps, tops = _scratch(logits)
+    for first in range(begin, end, len(tops)):
+        block = logits[first : min(first + len(tops), end)]
+        _exponentials(block, exps, tops)
+        for k in range(len(block)):
+            row = labels[first + k]
+            picked = row.dtype.type(0)
+            for j in range(len(row)):
+                picked += row[j] * (block[k, j] - tops[k]) if row[j] != 0 else row[j]
+            losses[first + k] = _sum(row) * math.log(_sum(exps[k])) - picked
 
 
 def _gradient(logits: Any, labels: Any, g: Any, gradient: Any, failed: Any, begin: int, end: int) -> None:
     c = logits.shape[1]
-    for i in range(begin, end):
-        label = labels[i]
-        if label < 0 or label >= c:
-            failed[0] = True
-            return
-        scale = g[i] / _exponentials(logits, i, gradient)
-        for j in range(c):
-            gradient[i, j] *= scale
-        gradient[i, label] -= g[i]
+    exps, tops = _scratch(logits)
+    for first in range(begin, end, len(tops)):
+        block = logits[first : min(first + len(tops), end)]
+        _exponentials(block, exps, tops)
+        for k in range(len(block)):
+            i = first + k
+            label = labels[i]
+            if label < 0 or label >= c:
+                failed[0] = True
+                return
+            scale = g[i] / _sum(exps[k])
+            for j in range(c):
+                gradient[i, j] = exps[k, j] * scale
+            gradient[i, label] -= g[i]
 
 
 def _soft_gradient(logits: Any, labels: Any, g: Any, gradient: Any, failed: Any, begin: int, end: int) -> None:
+    exps, tops = _scratch(logits)
+    for first in range(begin, end, len(tops)):
+        block = logits[first : min(first + len(tops), end)]
+        _exponentials(block, exps, tops)
+        for k in range(len(block)):
+            i = first + k
+            scale = g[i] * _sum(labels[i]) / _sum(exps[k])
+            for j in range(logits.shape[1]):
+                gradient[i, j] = exps[k, j] * scale - g[i] * labels[i, j]
+
+
+@register_jitable
+def _scratch(logits: Any) -> Any:
+    """Room for the exponentials of some rows and their maxima."""
     c = logits.shape[1]
-    for i in range(begin, end):
-        total = _exponentials(logits, i, gradient)
-        weight = logits.dtype.type(0)
-        for j in range(c):
-            weight += labels[i, j]
-        scale = g[i] * weight / total
-        for j in range(c):
-            gradient[i, j] = gradient[i, j] * scale - g[i] * labels[i, j]
+    rows = max(1, BLOCK // c)
+    return np.empty((rows, c), logits.dtype), np.empty(rows, logits.dtype)
 
 
 @register_jitable
-def _exponentials(logits: Any, i: int, row: Any) -> Any:
-    """exp(logits - max) of row i into the same row of another array, and their sum."""
-    top = _row_maximum(logits, i)
-    for j in range(logits.shape[1]):
-        row[i, j] = _exp(logits[i, j] - top)
-    # A loop of its own, that does not write: compiled code adds one by one where what a loop reads and writes lie close
-    # together in memory, else in lanes, so that the last bit of a sum in the loop above would depend on addresses.
-    total = logits.dtype.type(0)
-    for j in range(logits.shape[1]):
-        total += row[i, j]
+def _exponentials(block: Any, exps: Any, tops: Any) -> None:
+    """exp(row - max(row)) of each row, and the maxima. A NaN may be passed over: it comes back as its exponential."""
+    rows, c = block.shape
+    for k in range(rows):
+        top = block[k, 0]
+        for j in range(1, c):
+            top = max(block[k, j], top)
+        tops[k] = top
+        for j in range(c):
+            exps[k, j] = block[k, j] - top
+    flat = exps[:rows].reshape(-1)
+    for i in range(len(flat)):
+        flat[i] = exp(flat[i])
+
+
+@register_jitable
+def _sum(row: Any) -> Any:
+    total = row.dtype.type(0)
+    for j in range(len(row)):
+        total += row[j]
     return total
-
-
-@register_jitable
-def _row_maximum(x: Any, i: int) -> Any:
-    """A NaN may be passed over: it comes back as the exponential of itself."""
-    top = x[i, 0]
-    for j in range(1, x.shape[1]):
-        top = max(x[i, j], top)
-    return top
-
-
-# exp(x) for x <= 0, to two units in the last place: x = k log(2) + r, where |r| <= log(2) / 2, so
-# exp(x) = 2**k * (1 + r + r**2/2! + ...). Adding 1.5 * 2**23 (or 2**52) rounds x / log(2) to the integer k and leaves k
-# in the low bits of the sum, from where a shift puts it in the exponent. log(2) is split so that k times its upper part
-# is exact. Results below the smallest normal number are zero.
-
-
-def _exp_float32(x: Any) -> Any:
-    shifted = np.float32(x * np.float32(1.4426950408889634) + np.float32(12582912))
-    k = shifted - np.float32(12582912)
-    r = (x - k * np.float32(0.693359375)) + k * np.float32(2.12194440054690583e-4)
-    p = np.float32(1 / 5040)
-    p = p * r + np.float32(1 / 720)
-    p = p * r + np.float32(1 / 120)
-    p = p * r + np.float32(1 / 24)
-    p = p * r + np.float32(1 / 6)
-    p = p * r + np.float32(1 / 2)
-    p = p * r + np.float32(1)
-    p = p * r + np.float32(1)
-    power = np.int32((shifted.view(np.int32) + np.int32(127)) << np.int32(23)).view(np.float32)
-    return np.float32(0) if x < np.float32(-87) else p * power
-
-
-def _exp_float64(x: Any) -> Any:
-    shifted = np.float64(x * 1.4426950408889634 + 6755399441055744.0)
-    k = shifted - 6755399441055744.0
-    r = (x - k * 0.693145751953125) - k * 1.42860682030941723212e-6
-    p = 1 / 479001600
-    p = p * r + 1 / 39916800
-    p = p * r + 1 / 3628800
-    p = p * r + 1 / 362880
-    p = p * r + 1 / 40320
-    p = p * r + 1 / 5040
-    p = p * r + 1 / 720
-    p = p * r + 1 / 120
-    p = p * r + 1 / 24
-    p = p * r + 1 / 6
-    p = p * r + 1 / 2
-    p = p * r + 1
-    p = p * r + 1
-    power = np.int64((shifted.view(np.int64) + 1023) << 52).view(np.float64)
-    return 0.0 if x < -708.0 else p * power
-
-
-def _exp(x: Any) -> Any:
-    return np.exp(x)  # what it means; compiled code takes one of the two above
-
-
-@overload(_exp, jit_options={"fastmath": {"contract"}})
-def _(x: Any) -> Any:
-    # Without "reassoc", which would cancel the shift.
-    return _exp_float32 if x == types.float32 else _exp_float64
