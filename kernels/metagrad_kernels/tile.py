@@ -121,17 +121,20 @@ def _gathered(vectors: int) -> Any:
 
 def _outer(vectors: int) -> Any:
     @intrinsic
-    def tile(context: Any, like: Any, columns: Any, shift: Any, b: Any, count: Any, step: Any, out_rows: Any) -> Any:
+    def tile(
+        context: Any, like: Any, a_rows: Any, a_shift: Any, b_rows: Any, b_shift: Any, count: Any, out_rows: Any
+    ) -> Any:
         element, itemsize = _element(like)
 
         def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            _, columns, shift, b, count, step, out_rows = args
+            _, a_rows, a_shift, b_rows, b_shift, count, out_rows = args
             tile = _Tile(builder, element, itemsize, vectors)
             tile.start(tile.addresses(out_rows))
             with cgutils.for_range(builder, count, intp=_INT) as p:
-                first = builder.add(tile.load(tile.address(columns, p.index, 8), _INT), shift)
-                a = [tile.address(first, _INT(m * itemsize)) for m in range(ROWS)]
-                tile.add_products(a, builder.add(b, builder.mul(p.index, step)))
+                a, b = (tile.load(tile.address(rows, p.index, 8), _INT) for rows in (a_rows, b_rows))
+                first = builder.add(a, a_shift)
+                column = [tile.address(first, _INT(m * itemsize)) for m in range(ROWS)]
+                tile.add_products(column, builder.add(b, b_shift))
             tile.finish(out_rows)
             return context.get_dummy_value()
 
@@ -205,19 +208,21 @@ def gathered(
 
 
 @register_jitable
-def outer(vectors: int, like: Any, columns: int, shift: int, b: int, count: int, step: int, out_rows: int) -> None:
+def outer(
+    vectors: int, like: Any, a_rows: int, a_shift: int, b_rows: int, b_shift: int, count: int, out_rows: int
+) -> None:
     """Add to one tile the sum over p < count of a[p, m] b[p, j], in vectors of j.
 
-    columns: of a table (count) with the addresses of a[p, 0], to which `shift` is added; elements follow each other.
-    b: of b[0, 0]; row p follows after p `step`.
+    a_rows, b_rows: of tables (count) with the addresses of a[p] and b[p], to which the shifts are added; elements
+    follow each other.
     out_rows: of a table (ROWS) with the addresses of out[m, 0].
     """
     if vectors == 4:
-        _outer_4(like, columns, shift, b, count, step, out_rows)
+        _outer_4(like, a_rows, a_shift, b_rows, b_shift, count, out_rows)
     elif vectors == 2:
-        _outer_2(like, columns, shift, b, count, step, out_rows)
+        _outer_2(like, a_rows, a_shift, b_rows, b_shift, count, out_rows)
     else:
-        _outer_1(like, columns, shift, b, count, step, out_rows)
+        _outer_1(like, a_rows, a_shift, b_rows, b_shift, count, out_rows)
 
 
 @register_jitable

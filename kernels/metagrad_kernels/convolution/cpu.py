@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
+import operator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy as np
 from ..jit import const, mutable
 from ..threads import Kernel
 from ..tile import ROWS, VECTOR_BYTES, gathered, lanes, outer, turned, vectors_for
-from .geometry import backward, forward, sources, window_rows
+from .geometry import backward, forward, forward_rows, sources, window_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +30,10 @@ FEW = 8
 """Images with fewer channels are read by rows of the window: a tap alone would bring too little work."""
 CHUNK = 1024
 """Pixels whose products are summed before the next are read: their cotangents stay in the cache."""
+PART = 4096
+"""Pixels of a task, at least, whose products have a sum of their own, so that other threads sum the others."""
+MOST_PARTS = 64
+"""Of a task."""
 FLOP = 0.02
 """Nanoseconds of a multiplication and an addition, to tell what is worth another thread."""
 _INT64 = np.dtype(np.int64)
@@ -37,10 +42,10 @@ _INT64 = np.dtype(np.int64)
 def convolution(x: NDArray[Any], w: NDArray[Any], geometry: Geometry, bias: NDArray[Any] | None = None) -> NDArray[Any]:
     tasks, kh, kw, _, o = w.shape
     y = np.empty((tasks, x.shape[1], *geometry.output_size(x.shape[2:4], (kh, kw)), o), x.dtype)
-    read = _reading(x, geometry, (kh, kw))
-    taps = read.table.shape[1]
-    b = _whole_vectors(w.reshape(tasks, taps, read.depth, o))
-    _gather(read.pixels, b, y, forward(read.table), None if bias is None else _whole_vectors(bias))
+    pixels, by_rows, depth = _reading(x, geometry, (kh, kw))
+    b = _whole_vectors(w.reshape(tasks, kh if by_rows else kh * kw, depth, o))
+    gatherings = (forward_rows if by_rows else forward)(geometry, x.shape[2:4], (kh, kw))
+    _gather(pixels, b, y, gatherings, None if bias is None else _whole_vectors(bias))
     return y
 
 
@@ -55,36 +60,33 @@ def input_gradient(g: NDArray[Any], w: NDArray[Any], geometry: Geometry, size: P
 def weight_gradient(x: NDArray[Any], g: NDArray[Any], geometry: Geometry, window: Pair) -> NDArray[Any]:
     tasks, n, _, _, c = x.shape
     o = g.shape[-1]
-    read = _reading(x, geometry, window)
+    pixels, by_rows, depth = _reading(x, geometry, window)
+    table = (window_rows if by_rows else sources)(geometry, x.shape[2:4], window)
     b = _whole_vectors(g.reshape(tasks, n, g.shape[2] * g.shape[3], o))
-    rows = max(read.depth, ROWS)  # a tile reads so many elements, and those beyond the depth are left out at the end
-    w = np.empty((tasks, read.table.shape[1], rows, b.shape[-1]), x.dtype)
-    kernel = _kernel(_outer_tiles, x.dtype)
-    zeros = np.zeros(rows, x.dtype)
+    parts = max(1, min(MOST_PARTS, n * len(table) // PART))
+    rows = max(depth, ROWS)  # a tile reads so many elements, and those beyond the depth are left out at the end
+    w = np.zeros((tasks, parts, table.shape[1], rows, b.shape[-1]), x.dtype)
     if x.size and b.size:
-        units = tasks * w.shape[1] * -(-rows // ROWS)
-        cost = FLOP * ROWS * n * len(read.table) * b.shape[-1]
-        kernel(read.pixels, b, w, read.table, zeros, units=units, cost=cost)
-    else:
-        w[:] = 0
-    return np.ascontiguousarray(w[:, :, : read.depth, :o]).reshape(tasks, *window, c, o)
+        units = tasks * parts * table.shape[1] * -(-rows // ROWS)
+        cost = FLOP * ROWS * n * len(table) / parts * b.shape[-1]
+        _kernel(_outer_tiles, x.dtype)(pixels, b, w, table, units=units, cost=cost)
+    total = w.sum(axis=1) if parts > 1 else w[:, 0]
+    return np.ascontiguousarray(total[:, :, :depth, :o]).reshape(tasks, *window, c, o)
 
 
 class _Reading(NamedTuple):
-    """How tiles read images: `depth` elements from each pixel of the table on, for (output pixels, taps)."""
+    """How tiles read images: `depth` elements from a pixel on, those of a whole row of the window or those of a tap."""
 
     pixels: NDArray[Any]
-    table: NDArray[Any]
+    by_rows: bool
     depth: int
 
 
 def _reading(x: NDArray[Any], geometry: Geometry, window: Pair) -> _Reading:
     c = x.shape[-1]
     if c < FEW and geometry.dilation[1] == 1:
-        bordered = _with_border(x, geometry.padding)
-        return _Reading(_flat(bordered), window_rows(geometry, x.shape[2:4], window), window[1] * c)
-    x = np.ascontiguousarray(x) if c >= ROWS else _with_border(x, ((0, 0), (0, 0)))
-    return _Reading(_flat(x), sources(geometry, x.shape[2:4], window), c)
+        return _Reading(_flat(_with_border(x, geometry.padding)), True, window[1] * c)
+    return _Reading(_flat(np.ascontiguousarray(x) if c >= ROWS else _with_border(x, ((0, 0), (0, 0)))), False, c)
 
 
 def _with_border(x: NDArray[Any], padding: tuple[Pair, Pair]) -> NDArray[Any]:
@@ -104,19 +106,28 @@ def _flat(x: NDArray[Any]) -> NDArray[Any]:
 
 
 def _gather(
-    a: NDArray[Any], b: NDArray[Any], out: NDArray[Any], gathering: Gathering, start: NDArray[Any] | None = None
+    a: NDArray[Any],
+    b: NDArray[Any],
+    out: NDArray[Any],
+    gatherings: tuple[Gathering, ...],
+    start: NDArray[Any] | None = None,
 ) -> None:
-    """Fill `out`, all of whose pixels the gathering names, with sums that start at (tasks, columns), or at 0."""
+    """Fill `out`, all of whose pixels each gathering names, with sums that start at (tasks, columns), or at 0."""
     if not out.size:
         return
     tasks, n = a.shape[:2]
-    counts, taps = gathering.phases.T
-    tiles = -(-n * counts // ROWS)
-    units = int(tiles.sum())
-    cost = FLOP * ROWS * b.shape[2] * b.shape[3] * float(tiles @ taps) / units
+    work, gathering = min(((_work(n, x), x) for x in gatherings), key=operator.itemgetter(0))
+    units = tasks * int(-(-n * gathering.phases[:, 0] // ROWS).sum())
+    cost = FLOP * ROWS * b.shape[2] * b.shape[3] * work * tasks / units
     zeros = np.zeros(b.shape[2], a.dtype)
     start = np.zeros((tasks, b.shape[3]), a.dtype) if start is None else start
-    _kernel(_gather_tiles, a.dtype)(a, b, _flat(out), *gathering, start, zeros, units=tasks * units, cost=cost)
+    _kernel(_gather_tiles, a.dtype)(a, b, _flat(out), *gathering, start, zeros, units=units, cost=cost)
+
+
+def _work(n: int, gathering: Gathering) -> int:
+    """Taps that all tiles of n images meet."""
+    counts, taps = gathering.phases.T
+    return int(-(-n * counts // ROWS) @ taps)
 
 
 def _whole_vectors(x: NDArray[Any]) -> NDArray[Any]:
@@ -139,7 +150,7 @@ def _kernel(function: Callable[..., None], dtype: np.dtype[Any]) -> Kernel:
     arguments = {
         _transpose: (read, written),
         _gather_tiles: (read, read, written, table, row, row, row, const(dtype, 2), const(dtype, 1)),
-        _outer_tiles: (read, read, written, table, const(dtype, 1)),
+        _outer_tiles: (read, read, mutable(dtype, 5), table),
     }[function]
     return Kernel(function, *arguments)
 
@@ -245,54 +256,68 @@ def _gather_tiles(
             j += here
 
 
-def _outer_tiles(x: Any, g: Any, w: Any, table: Any, zeros: Any, begin: int, end: int) -> None:
-    """Tiles [begin, end) of w[t, k] = sum over n, q of x[t, n, table[q, k]] g[t, n, q] (an outer product).
+def _outer_tiles(x: Any, g: Any, w: Any, table: Any, begin: int, end: int) -> None:
+    """Tiles [begin, end) of w[t, part, k] += sum over n, q of x[t, n, table[q, k]] g[t, n, q] (an outer product).
 
-    x (tasks, n, sources, step), read for c elements on; g (tasks, n, results, columns in whole vectors);
-    w (tasks, taps, c, columns). The last tile of a tap is shifted back to end at c; the rows that it shares with the
-    one before are spilled.
+    Each part sums over some of the pixels (n, q). x (tasks, n, sources, step), read for c elements on; g (tasks, n,
+    results, columns in whole vectors); w (tasks, parts, taps, c, columns). The last tile of a tap is shifted back to
+    end at c; the rows that it shares with the one before are spilled.
     """
     n, stored = x.shape[1:3]
-    c = w.shape[2]
+    _, parts, taps, c, width = w.shape
     size = x.itemsize
-    results, width = g.shape[2], g.shape[3]
+    results = g.shape[2]
+    pixels = n * results
     x_step, g_step = x.shape[3] * size, width * size
     tiles = -(-c // ROWS)
-    per_task = w.shape[1] * tiles
-    addresses = np.empty(CHUNK, np.int64)
+    per_part = taps * tiles
+    x_rows = np.empty(CHUNK, np.int64)
+    g_rows = np.empty(CHUNK, np.int64)
     out_rows = np.empty(ROWS, np.int64)
     spill = np.zeros((ROWS, 4 * VECTOR_BYTES // size), x.dtype)
     unit = begin
     while unit < end:
-        t = unit // per_task
-        last = min(end, (t + 1) * per_task)
-        for start in range(0, n * results, CHUNK):
-            count = min(CHUNK, n * results - start)
+        done = unit // per_part
+        t, part = divmod(done, parts)
+        last = min(end, (done + 1) * per_part)
+        stop = pixels * (part + 1) // parts
+        for start in range(pixels * part // parts, stop, CHUNK):
             before = -1
-            for tile in range(unit - t * per_task, last - t * per_task):
-                tap, part = divmod(tile, tiles)
+            count = 0
+            for tile in range(unit - done * per_part, last - done * per_part):
+                tap, block = divmod(tile, tiles)
                 if tap != before:
                     before = tap
+                    count = 0
                     image, q = divmod(start, results)
                     base = x.ctypes.data + (t * n + image) * stored * x_step
-                    for p in range(count):
+                    for p in range(start, min(start + CHUNK, stop)):
                         source = table[q, tap]
-                        addresses[p] = zeros.ctypes.data if source < 0 else base + source * x_step
+                        if source >= 0:
+                            x_rows[count] = base + source * x_step
+                            g_rows[count] = g.ctypes.data + (t * pixels + p) * g_step
+                            count += 1
                         q += 1
                         if q == results:
                             q = 0
                             base += stored * x_step
-                first = min(part * ROWS, c - ROWS)
+                first = min(block * ROWS, c - ROWS)
                 j = 0
                 while j < width:
                     vectors = vectors_for(width - j, VECTOR_BYTES // size)
                     for m in range(ROWS):
-                        row = w.ctypes.data + (((t * w.shape[1] + tap) * c + first + m) * width + j) * size
-                        shared = first + m < part * ROWS
+                        row = w.ctypes.data + (((done * taps + tap) * c + first + m) * width + j) * size
+                        shared = first + m < block * ROWS
                         out_rows[m] = spill.ctypes.data + m * spill.shape[1] * size if shared else row
-                        if start == 0 and not shared:
-                            w[t, tap, first + m, j : j + vectors * VECTOR_BYTES // size] = 0
-                    b = g.ctypes.data + ((t * n * results + start) * width + j) * size
-                    outer(vectors, x, addresses.ctypes.data, first * size, b, count, g_step, out_rows.ctypes.data)
+                    outer(
+                        vectors,
+                        x,
+                        x_rows.ctypes.data,
+                        first * size,
+                        g_rows.ctypes.data,
+                        j * size,
+                        count,
+                        out_rows.ctypes.data,
+                    )
                     j += vectors * VECTOR_BYTES // size
         unit = last

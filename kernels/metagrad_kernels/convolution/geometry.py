@@ -80,19 +80,22 @@ def window_rows(geometry: Geometry, size: Pair, window: Pair) -> NDArray[Any]:
     return _table((rows[:, None] * (left + size[1] + right) + columns[:, None]).reshape(high * wide, window[0]))
 
 
-def forward(table: NDArray[Any]) -> Gathering:
-    """Of a table like those above: a single phase."""
-    q, taps = table.shape
-    return _forward(q, taps)._replace(sources=table.reshape(-1))
+@functools.lru_cache(512)
+def forward(geometry: Geometry, size: Pair, window: Pair) -> tuple[Gathering, ...]:
+    """How the result gathers from the image, in two ways: with zeros from the border, and without."""
+    table = sources(geometry, size, window)
+    return _gathering(table, np.zeros(len(table))), _gathering(table, _reach(table))
 
 
 @functools.lru_cache(512)
-def _forward(q: int, taps: int) -> Gathering:
-    return Gathering(_table(np.array([[q, taps]])), _table(np.arange(q)), _table(np.arange(taps)), _table(np.empty(0)))
+def forward_rows(geometry: Geometry, size: Pair, window: Pair) -> tuple[Gathering, ...]:
+    """How it gathers rows of the window from the padded image."""
+    table = window_rows(geometry, size, window)
+    return (_gathering(table, np.zeros(len(table))),)
 
 
 @functools.lru_cache(512)
-def backward(geometry: Geometry, size: Pair, window: Pair) -> Gathering:
+def backward(geometry: Geometry, size: Pair, window: Pair) -> tuple[Gathering, ...]:
     """How the gradient of the image gathers from that of the result: with a stride, a pixel meets only some taps."""
     table = sources(geometry, size, window)
     inverse = np.full((size[0] * size[1], table.shape[1]), -1)
@@ -100,12 +103,22 @@ def backward(geometry: Geometry, size: Pair, window: Pair) -> Gathering:
     inverse[table[q, tap], tap] = q
     (vertical, horizontal), ((top, _), (left, _)) = geometry.stride, geometry.padding
     row, column = np.divmod(np.arange(len(inverse)), size[1])
-    kind = (row + top) % vertical * horizontal + (column + left) % horizontal
+    inside = (row + top) % vertical * horizontal + (column + left) % horizontal
+    return _gathering(inverse, inside), _gathering(inverse, _reach(inverse))
+
+
+def _reach(table: NDArray[Any]) -> NDArray[Any]:
+    """A number for each pixel, the same for those that the same taps reach."""
+    return np.unique(table >= 0, axis=0, return_inverse=True)[1].reshape(-1)
+
+
+def _gathering(table: NDArray[Any], kind: NDArray[Any]) -> Gathering:
+    """By a table of sources, (pixels, taps): pixels of one kind are a phase."""
     found = []
     for k in np.unique(kind):
         pixels = np.nonzero(kind == k)[0]
-        taps = np.nonzero((inverse[pixels] >= 0).any(axis=0))[0]
-        found.append(((len(pixels), len(taps)), pixels, taps, inverse[np.ix_(pixels, taps)].reshape(-1)))
+        taps = np.nonzero((table[pixels] >= 0).any(axis=0))[0]
+        found.append(((len(pixels), len(taps)), pixels, taps, table[np.ix_(pixels, taps)].reshape(-1)))
     phases, *others = zip(*found, strict=True)
     return Gathering(_table(np.array(phases)), *(_table(np.concatenate(parts)) for parts in others))
 
