@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import builtins
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from metagrad_kernels.row_addition import add_row
 
 from ..core.primitive import Aval, not_an_array
 from ..errors import DTypeError, requires
@@ -18,13 +21,40 @@ if TYPE_CHECKING:
     from ..core.trace import Value
 
 
+LARGE = 1 << 17
+"""Elements from which a kernel adds rows."""
+LONG = 16
+"""Elements of a row from which it does."""
+
+
 class Add(Elementwise):
     analytic = True
     uses_inputs = uses_output = False
-    forward = np.add
+
+    def forward(self, x: Any, y: Any) -> Any:
+        if type(x) is np.ndarray and x.size >= LARGE and _of_one_type(x, y) and (sizes := _rows(x.shape, y.shape)):
+            a, r, b = sizes
+            return add_row(x.reshape(a, r, b), y.reshape(a, b)).reshape(x.shape)
+        return np.add(x, y)
 
     def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
         return d
+
+
+def _of_one_type(x: Any, y: Any) -> bool:
+    return type(y) is np.ndarray and x.dtype == y.dtype and x.dtype.char in "fd" and x.flags.c_contiguous
+
+
+def _rows(large: tuple[int, ...], small: tuple[int, ...]) -> tuple[int, int, int] | None:
+    """(a, r, b) where one shape broadcasts to the other as (a, 1, b) to (a, r, b), in rows that are worth it."""
+    lack = len(large) - len(small)
+    small = (1,) * lack + small
+    repeated = [k for k, n in enumerate(large) if n != small[k]] if lack >= 0 else []
+    if not repeated or builtins.max(small[repeated[0] : repeated[-1] + 1]) > 1:
+        return None
+    first, last = repeated[0], repeated[-1] + 1
+    a, r, b = (math.prod(part) for part in (large[:first], large[first:last], large[last:]))
+    return (a, r, b) if b >= LONG else None
 
 
 class Subtract(Elementwise):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import math
-import operator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -44,8 +43,8 @@ def convolution(x: NDArray[Any], w: NDArray[Any], geometry: Geometry, bias: NDAr
     y = np.empty((tasks, x.shape[1], *geometry.output_size(x.shape[2:4], (kh, kw)), o), x.dtype)
     pixels, by_rows, depth = _reading(x, geometry, (kh, kw))
     b = _whole_vectors(w.reshape(tasks, kh if by_rows else kh * kw, depth, o))
-    gatherings = (forward_rows if by_rows else forward)(geometry, x.shape[2:4], (kh, kw))
-    _gather(pixels, b, y, gatherings, None if bias is None else _whole_vectors(bias))
+    plan = _plan(forward_rows if by_rows else forward, geometry, x.shape[2:4], (kh, kw), x.shape[1])
+    _gather(pixels, b, y, plan, None if bias is None else _whole_vectors(bias))
     return y
 
 
@@ -53,7 +52,7 @@ def input_gradient(g: NDArray[Any], w: NDArray[Any], geometry: Geometry, size: P
     tasks, kh, kw, c, o = w.shape
     x = np.empty((tasks, g.shape[1], *size, c), g.dtype)
     b = _transposed(np.ascontiguousarray(w).reshape(tasks, kh * kw, c, o))
-    _gather(_flat(np.ascontiguousarray(g)), b, x, backward(geometry, size, (kh, kw)))
+    _gather(_flat(np.ascontiguousarray(g)), b, x, _plan(backward, geometry, size, (kh, kw), g.shape[1]))
     return x
 
 
@@ -105,29 +104,40 @@ def _flat(x: NDArray[Any]) -> NDArray[Any]:
     return x.reshape(tasks, n, h * wide, c)
 
 
+class _Plan(NamedTuple):
+    """A gathering for some number of images, with the tiles of a task and the taps that they meet in all."""
+
+    gathering: Gathering
+    tiles: int
+    taps: int
+
+
+@functools.lru_cache(512)
+def _plan(
+    gatherings: Callable[..., tuple[Gathering, ...]], geometry: Geometry, size: Pair, window: Pair, n: int
+) -> _Plan:
+    """The gathering whose tiles meet the fewest taps."""
+
+    def planned(gathering: Gathering) -> _Plan:
+        counts, taps = gathering.phases.T
+        tiles = -(-n * counts // ROWS)
+        return _Plan(gathering, int(tiles.sum()), int(tiles @ taps))
+
+    return min(map(planned, gatherings(geometry, size, window)), key=lambda plan: plan.taps)
+
+
 def _gather(
-    a: NDArray[Any],
-    b: NDArray[Any],
-    out: NDArray[Any],
-    gatherings: tuple[Gathering, ...],
-    start: NDArray[Any] | None = None,
+    a: NDArray[Any], b: NDArray[Any], out: NDArray[Any], plan: _Plan, start: NDArray[Any] | None = None
 ) -> None:
-    """Fill `out`, all of whose pixels each gathering names, with sums that start at (tasks, columns), or at 0."""
+    """Fill `out`, all of whose pixels the plan names, with sums that start at (tasks, columns), or at 0."""
     if not out.size:
         return
-    tasks, n = a.shape[:2]
-    work, gathering = min(((_work(n, x), x) for x in gatherings), key=operator.itemgetter(0))
-    units = tasks * int(-(-n * gathering.phases[:, 0] // ROWS).sum())
-    cost = FLOP * ROWS * b.shape[2] * b.shape[3] * work * tasks / units
-    zeros = np.zeros(b.shape[2], a.dtype)
-    start = np.zeros((tasks, b.shape[3]), a.dtype) if start is None else start
-    _kernel(_gather_tiles, a.dtype)(a, b, _flat(out), *gathering, start, zeros, units=units, cost=cost)
-
-
-def _work(n: int, gathering: Gathering) -> int:
-    """Taps that all tiles of n images meet."""
-    counts, taps = gathering.phases.T
-    return int(-(-n * counts // ROWS) @ taps)
+    tasks, _, depth, columns = b.shape
+    zeros = np.zeros(depth, a.dtype)
+    start = np.zeros((tasks, columns), a.dtype) if start is None else start
+    cost = FLOP * ROWS * depth * columns * plan.taps / plan.tiles
+    kernel = _kernel(_gather_tiles, a.dtype)
+    kernel(a, b, _flat(out), *plan.gathering, start, zeros, units=tasks * plan.tiles, cost=cost)
 
 
 def _whole_vectors(x: NDArray[Any]) -> NDArray[Any]:
