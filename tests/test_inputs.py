@@ -152,6 +152,9 @@ ONE = mg.ones(3)
         (lambda: mg.iinfo("float32"), DTypeError),
         (lambda: mg.isdtype(mg.int32, "whole"), OptionError),
         (lambda: mg.result_type(), DTypeError),
+        (lambda: mg.eye(2, k=1.5), OptionError),
+        (lambda: mg.tril(mg.eye(2), k=0.5), OptionError),
+        (lambda: mg.triu(mg.eye(2), k="1"), OptionError),
     ],
 )
 def test_bad_input_gets_one_sentence(call, error):

@@ -204,6 +204,16 @@ def test_a_row_of_minus_infinities_in_logsumexp_is_constant_and_leaves_the_other
         np.testing.assert_array_equal(found, np.zeros(found.shape))
 
 
+@pytest.mark.parametrize(
+    "f", [mg.nn.relu, lambda x: mg.maximum(x, 0.5), lambda x: mg.minimum(x, 0.5), lambda x: mg.clip(x, -1.0, 1.0)]
+)
+def test_a_nan_beside_a_kink_stays_in_the_value_and_has_derivative_0(f):
+    for dtype, size in itertools.product((np.float64, np.float32), (1, 100)):
+        x = np.full(size, np.nan, dtype)
+        assert np.isnan(f(x)).all()
+        np.testing.assert_array_equal(mg.grad(lambda x: mg.sum(f(x)))(x), np.zeros(size))
+
+
 ROTATION = np.linalg.qr(np.random.default_rng(4).standard_normal((4, 4)))[0]
 DIRECTION = np.random.default_rng(5).standard_normal((4, 4))
 DIRECTION = DIRECTION + DIRECTION.T
