@@ -11,7 +11,7 @@ import numpy as np
 
 from .core.tensor import public
 from .ops import arithmetic, contraction, creation, exponential, indexing, predicates, reductions, searching, shape
-from .ops.dtypes import finfo, iinfo, isdtype, result_type
+from .ops.dtypes import can_cast, finfo, iinfo, isdtype, result_type
 from .ops.indexing import At
 
 abs = public(arithmetic.abs)
@@ -119,7 +119,12 @@ transpose = public(shape.transpose)
 unstack = public(shape.unstack)
 
 count_nonzero = public(searching.count_nonzero)
+nonzero = public(searching.nonzero)
 searchsorted = public(searching.searchsorted)
+unique_all = public(searching.unique_all)
+unique_counts = public(searching.unique_counts)
+unique_inverse = public(searching.unique_inverse)
+unique_values = public(searching.unique_values)
 
 getitem = public(indexing.getitem)
 take = public(indexing.take)
@@ -150,9 +155,12 @@ zeros_like = public(creation.zeros_like)
 bool = np.bool_
 float32 = np.float32
 float64 = np.float64
+int8 = np.int8
+int16 = np.int16
 int32 = np.int32
 int64 = np.int64
 uint8 = np.uint8
+uint16 = np.uint16
 uint32 = np.uint32
 uint64 = np.uint64
 e, inf, nan, pi, newaxis = math.e, math.inf, math.nan, math.pi, None
@@ -185,6 +193,7 @@ __all__ = [
     "bool",
     "broadcast_arrays",
     "broadcast_to",
+    "can_cast",
     "ceil",
     "clip",
     "concat",
@@ -218,6 +227,8 @@ __all__ = [
     "hypot",
     "iinfo",
     "inf",
+    "int8",
+    "int16",
     "int32",
     "int64",
     "isdtype",
@@ -251,6 +262,7 @@ __all__ = [
     "negative",
     "newaxis",
     "nextafter",
+    "nonzero",
     "not_equal",
     "ones",
     "ones_like",
@@ -293,8 +305,13 @@ __all__ = [
     "triu",
     "trunc",
     "uint8",
+    "uint16",
     "uint32",
     "uint64",
+    "unique_all",
+    "unique_counts",
+    "unique_inverse",
+    "unique_values",
     "unstack",
     "var",
     "vecdot",

@@ -9,7 +9,8 @@ import pytest
 
 import metagrad as mg
 
-DTYPES = (mg.bool, mg.int32, mg.int64, mg.uint8, mg.uint32, mg.uint64, mg.float32, mg.float64)
+INTEGERS = (mg.int8, mg.int16, mg.int32, mg.int64, mg.uint8, mg.uint16, mg.uint32, mg.uint64)
+DTYPES = (mg.bool, *INTEGERS, mg.float32, mg.float64)
 
 
 @pytest.mark.parametrize(("a", "b"), list(itertools.product(DTYPES, DTYPES)))
@@ -56,3 +57,19 @@ def test_kinds_partition_the_dtypes():
 def test_limits_are_numpys():
     assert (mg.iinfo(mg.uint8).min, mg.iinfo(mg.ones(2, dtype=mg.int32)).max) == (0, 2**31 - 1)
     assert (mg.finfo("float32").eps, mg.finfo(mg.ones(2)).max) == (2.0**-23, np.finfo(np.float64).max)
+
+
+def test_a_cast_is_safe_where_no_value_is_lost():
+    for a, b in itertools.product(DTYPES, DTYPES):
+        assert mg.can_cast(a, b) == mg.can_cast(mg.ones(1, dtype=a), b) == np.can_cast(a, b)
+    with pytest.raises(mg.errors.DTypeError, match=r"^\[can_cast\] requires a real or boolean dtype"):
+        mg.can_cast(mg.float32, "complex64")
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_shifts_are_operators_on_both_sides(dtype):
+    x, y = mg.asarray([1, 2, 3], dtype=dtype), mg.asarray([3, 1, 0], dtype=dtype)
+    for found, expected in ((x << y, [8, 4, 3]), (x >> 1, [0, 1, 1]), (1 << y, [8, 2, 1]), (8 >> y, [1, 4, 8])):
+        assert found.dtype == dtype
+        np.testing.assert_array_equal(found, expected)
+    assert isinstance(np.asarray([1, 2, 3], dtype) << y, mg.Tensor)

@@ -152,6 +152,9 @@ ONE = mg.ones(3)
         (lambda: mg.iinfo("float32"), DTypeError),
         (lambda: mg.isdtype(mg.int32, "whole"), OptionError),
         (lambda: mg.result_type(), DTypeError),
+        (lambda: mg.eye(2, k=1.5), OptionError),
+        (lambda: mg.tril(mg.eye(2), k=0.5), OptionError),
+        (lambda: mg.triu(mg.eye(2), k="1"), OptionError),
     ],
 )
 def test_bad_input_gets_one_sentence(call, error):
@@ -231,6 +234,24 @@ def test_lists_of_traced_numbers_become_arrays():
 
     assert float(mg.grad(f)(3.0)) == 2 * 3 + 8 * 3 + 4 * 27
     assert mg.asarray([mg.ones(2), mg.zeros(2)]).shape == (2, 2)
+
+
+@pytest.mark.parametrize("other", [[1.0, 2.0], (1.0, 2.0), np.float32(3.0), np.asarray([1.0, 2.0]), 3.0, 3])
+def test_what_stands_beside_a_tensor_is_the_same_eager_and_in_every_transform(other):
+    """A list has the axes of its array: with a map over two numbers it gives a row for each, as the loop does."""
+    x = mg.asarray([5.0, 7.0])
+    for f in (lambda x: x * other, lambda x: other - x, lambda x: mg.maximum(x, other), lambda x: x < other):
+        same = np.asarray(f(x))
+        assert same.dtype == np.asarray(mg.make_graph(f)(x)(x)).dtype == np.asarray(mg.vmap(f)(x)).dtype
+        np.testing.assert_array_equal(mg.make_graph(f)(x)(x), same)
+        np.testing.assert_array_equal(mg.checkpoint(f)(x), same)
+        np.testing.assert_array_equal(mg.vmap(f)(x), np.stack([f(x[0]), f(x[1])]))
+    np.testing.assert_array_equal(mg.grad(lambda x: mg.sum(x * other))(x), np.broadcast_to(other, (2,)))
+
+
+def test_a_list_of_traced_numbers_beside_a_tensor_is_their_stack():
+    assert mg.grad(lambda x: mg.sum(x * [x, 2.0]))(3.0) == 8.0
+    assert mg.make_graph(lambda x: mg.sum(x * [x, 2.0]))(3.0)(3.0) == 15.0
 
 
 def test_python_numbers_are_weak_and_arrays_promote_as_numpy():

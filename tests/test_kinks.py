@@ -204,13 +204,117 @@ def test_a_row_of_minus_infinities_in_logsumexp_is_constant_and_leaves_the_other
         np.testing.assert_array_equal(found, np.zeros(found.shape))
 
 
-def test_equal_eigenvalues_give_right_derivatives_of_what_does_not_depend_on_the_basis():
-    x = np.diag([2.0, 2.0, 5.0])
+@pytest.mark.parametrize(
+    "f", [mg.nn.relu, lambda x: mg.maximum(x, 0.5), lambda x: mg.minimum(x, 0.5), lambda x: mg.clip(x, -1.0, 1.0)]
+)
+def test_a_nan_beside_a_kink_stays_in_the_value_and_has_derivative_0(f):
+    for dtype, size in itertools.product((np.float64, np.float32), (1, 100)):
+        x = np.full(size, np.nan, dtype)
+        assert np.isnan(f(x)).all()
+        np.testing.assert_array_equal(mg.grad(lambda x: mg.sum(f(x)))(x), np.zeros(size))
 
-    def total(x):
-        return mg.sum(mg.linalg.eigvalsh(x) ** 3)  # the trace of x^3
 
-    close(mg.grad(total)(x), 3 * x @ x, order=1)
+ROTATION = np.linalg.qr(np.random.default_rng(4).standard_normal((4, 4)))[0]
+DIRECTION = np.random.default_rng(5).standard_normal((4, 4))
+DIRECTION = DIRECTION + DIRECTION.T
+SPECTRAL = {
+    "a sum of fourth powers": (
+        lambda x: mg.sum(mg.linalg.eigvalsh(x) ** 4),
+        lambda x: mg.linalg.trace(mg.linalg.matrix_power(x, 4)),
+    ),
+    "log det": (lambda x: mg.sum(mg.log(mg.linalg.eigvalsh(x))), lambda x: mg.linalg.slogdet(x)[1]),
+    "a sum of inverses": (
+        lambda x: mg.sum(1 / mg.linalg.eigvalsh(x)),
+        lambda x: mg.linalg.trace(mg.linalg.inv(x)),
+    ),
+}
+EQUAL = {
+    "two": [2.0, 2.0, 5.0, 7.0],
+    "two pairs": [2.0, 2.0, 5.0, 5.0],
+    "three": [1.0, 3.0, 3.0, 3.0],
+    "all": [2.0] * 4,
+}
+
+
+def symmetric(eigenvalues):
+    found = (ROTATION * eigenvalues) @ ROTATION.T
+    return (found + found.T) / 2
+
+
+@pytest.mark.parametrize("eigenvalues", EQUAL.values(), ids=EQUAL)
+@pytest.mark.parametrize(("f", "same"), SPECTRAL.values(), ids=SPECTRAL)
+def test_first_derivatives_of_a_function_of_eigenvalues_are_right_where_some_are_equal(f, same, eigenvalues):
+    x = symmetric(eigenvalues)
+    close(mg.grad(f)(x), mg.grad(same)(x), order=1)
+    close(mg.jvp(f, (x,), (DIRECTION,))[1], mg.jvp(same, (x,), (DIRECTION,))[1], order=1)
+    close(mg.vmap(mg.grad(f))(np.stack([x, 2 * x])), np.stack([mg.grad(same)(x), mg.grad(same)(2 * x)]), order=1)
+
+
+def higher_derivatives(f, x):
+    """By reverse over reverse, forward over reverse and forward over forward; then the third."""
+
+    def along(f):
+        return lambda x: mg.jvp(f, (x,), (DIRECTION,))[1]
+
+    yield mg.hvp(f, x, DIRECTION)
+    yield mg.hvp(f, x, DIRECTION, mode="forward_over_reverse")
+    yield along(along(f))(x)
+    yield along(along(along(f)))(x)
+
+
+@pytest.mark.parametrize("eigenvalues", EQUAL.values(), ids=EQUAL)
+@pytest.mark.parametrize("f", [f for f, _ in SPECTRAL.values()], ids=SPECTRAL)
+def test_no_higher_derivative_is_silently_wrong_where_eigenvalues_are_equal_to_rounding(f, eigenvalues):
+    for found in higher_derivatives(f, symmetric(eigenvalues)):
+        assert np.isnan(found).all()
+
+
+def test_equal_eigenvalues_in_one_matrix_of_a_stack_leave_the_others_right():
+    f, same = SPECTRAL["a sum of fourth powers"]
+    xs = np.stack([symmetric([1.0, 2.0, 4.0, 7.0]), symmetric(EQUAL["two"])])
+    found = mg.vmap(lambda x: list(higher_derivatives(f, x)))(xs)
+    for ours, expected in zip(found, higher_derivatives(same, xs[0]), strict=True):
+        close(ours[0], expected, order=3)
+        assert np.isnan(ours[1]).all()
+
+
+def test_a_function_of_eigenvectors_has_no_silently_wrong_derivative_where_eigenvalues_are_equal():
+    """V diag(w^2) V^T is the square, whose derivative across an equal pair is not 0."""
+
+    def corner(x):
+        w, v = mg.linalg.eigh(x)
+        return mg.matmul(v * w**2, mg.matrix_transpose(v))[0, 1]
+
+    def same(x):
+        return mg.matmul(x, x)[0, 1]
+
+    apart, equal = symmetric([1.0, 2.0, 4.0, 7.0]), symmetric(EQUAL["two"])
+    close(mg.grad(corner)(apart), mg.grad(lambda x: same((x + mg.matrix_transpose(x)) / 2))(apart), order=1)
+    assert np.isnan(mg.grad(corner)(equal)).all()
+    assert np.isnan(mg.jvp(corner, (equal,), (DIRECTION,))[1])
+
+
+def test_eigenvectors_apart_from_an_equal_pair_have_their_tangents():
+    _, (_, tangent) = mg.jvp(mg.linalg.eigh, (np.diag([1.0, 1.0, 3.0]),), (np.ones((3, 3)),))
+    assert np.isnan(tangent[:, :2]).all()
+    np.testing.assert_allclose(np.abs(tangent[:, 2]), [0.5, 0.5, 0.0])
+
+
+@pytest.mark.parametrize("gap", [1e-2, 1e-3, 1e-4])
+def test_eigenvalues_close_together_keep_the_accuracy_that_their_gap_leaves(gap):
+    f, same = SPECTRAL["a sum of fourth powers"]
+    x = symmetric([2.0, 2.0 + gap, 5.0, 7.0])
+    found, expected = np.asarray(mg.hvp(f, x, DIRECTION)), np.asarray(mg.hvp(same, x, DIRECTION))
+    assert np.abs(found - expected).max() < 100 * np.finfo(float).eps / gap * np.abs(expected).max()
+
+
+def test_eigenvalues_in_float32_are_equal_by_its_own_rounding():
+    x = symmetric([0.1, 0.1, 0.3, 0.7]).astype(np.float32)
+    first, second, *_ = mg.linalg.eigvalsh(x)
+    assert 0 < abs(first - second) < 1e-7
+    found = mg.hvp(SPECTRAL["a sum of fourth powers"][0], x, DIRECTION.astype(np.float32))
+    assert np.isnan(found).all()
+    assert found.dtype == np.float32
 
 
 @pytest.mark.parametrize(

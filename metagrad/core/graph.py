@@ -249,12 +249,13 @@ class Graph:
                 held[k] = None
         return [held[k] for k in plan.outputs]
 
-    def __call__(self, *args: Any) -> Any:
-        """Run it. Python numbers take the dtype that it was traced with.
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run it, with the arguments by position and by name that it was traced with. Python numbers take the dtype
+        that they had there.
 
         Raises ShapeError or DTypeError where the arguments differ from those it was traced with.
         """
-        leaves, tree = flatten(args)
+        leaves, tree = flatten((args, kwargs))
         if tree != self.in_tree:
             raise ShapeError(requires("graph", f"arguments of structure {self.in_tree}", tree))
         values = []

@@ -26,6 +26,8 @@ _OPERATORS = {
     np.bitwise_and: "bitwise_and",
     np.bitwise_or: "bitwise_or",
     np.bitwise_xor: "bitwise_xor",
+    np.left_shift: "bitwise_left_shift",
+    np.right_shift: "bitwise_right_shift",
     np.equal: "equal",
     np.not_equal: "not_equal",
     np.less: "less",

@@ -111,13 +111,15 @@ class Primitive(metaclass=_Interned):
         return boundary(self.bind, inputs)
 
     def bind(self, *inputs: Value) -> Any:
-        """Run it on values."""
+        """Run it on values. A list stands for the array that it makes, at every level."""
         top, level = None, 0
         for x in inputs:
             if isinstance(x, Tracer):
                 trace = x.trace
                 if trace.level > level:
                     top, level = trace, trace.level
+            elif type(x) is list or type(x) is tuple:
+                return self.bind(*[handed.asarray(x) if type(x) in (list, tuple) else x for x in inputs])
         if top is not None:
             return top.process(self, inputs)
         try:
@@ -190,6 +192,7 @@ class _Handed:
     """The few operations that the engine and the base classes need; `metagrad.ops` hands them in."""
 
     add: Any
+    asarray: Any
     astype: Any
     broadcast_to: Any
     reshape: Any

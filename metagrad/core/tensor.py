@@ -68,7 +68,9 @@ def to_public(x: Any) -> Any:
         return kind([to_public(item) for item in x])
     if isinstance(x, Tensor):
         return x
-    return Tensor(x if hasattr(x, "dtype") else own(np.asarray(x)))
+    if hasattr(x, "dtype"):
+        return Tensor(x)
+    return kind(*map(to_public, x)) if isinstance(x, tuple) else Tensor(own(np.asarray(x)))
 
 
 def boundary(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> Any:
@@ -314,6 +316,18 @@ class Tensor(NumPyProtocol):
 
     def __rxor__(self, other: Any) -> Any:
         return operators.bitwise_xor(other, self)
+
+    def __lshift__(self, other: Any) -> Any:
+        return operators.bitwise_left_shift(self, other)
+
+    def __rlshift__(self, other: Any) -> Any:
+        return operators.bitwise_left_shift(other, self)
+
+    def __rshift__(self, other: Any) -> Any:
+        return operators.bitwise_right_shift(self, other)
+
+    def __rrshift__(self, other: Any) -> Any:
+        return operators.bitwise_right_shift(other, self)
 
     def __invert__(self) -> Any:
         return operators.bitwise_invert(self)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import index as as_index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -141,17 +142,17 @@ def linspace(start: Any, stop: Any, /, num: int, *, dtype: Any = None, endpoint:
 def eye(n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = None) -> Any:
     """Ones on the k-th diagonal, zeros elsewhere."""
     rows, columns = as_shape("eye", (n_rows, n_rows if n_cols is None else n_cols))
-    return np.eye(rows, columns, k=k, dtype=optional_dtype("eye", dtype) or np.float64)
+    return np.eye(rows, columns, k=_diagonal("eye", k), dtype=optional_dtype("eye", dtype) or np.float64)
 
 
 def tril(x: Any, /, *, k: int = 0) -> Any:
     """The lower triangle of the last two axes, up to the k-th diagonal; zeros above."""
-    return where(_lower("tril", x, k), x, 0)
+    return where(_lower("tril", x, _diagonal("tril", k)), x, 0)
 
 
 def triu(x: Any, /, *, k: int = 0) -> Any:
     """The upper triangle of the last two axes, from the k-th diagonal; zeros below."""
-    return where(~_lower("triu", x, k - 1), x, 0)
+    return where(~_lower("triu", x, _diagonal("triu", k) - 1), x, 0)
 
 
 def _lower(name: str, x: Value, k: int) -> Any:
@@ -159,6 +160,13 @@ def _lower(name: str, x: Value, k: int) -> Any:
         raise ShapeError(requires(name, "at least two axes", f"shape {shape_of(x)}"))
     rows, columns = x.shape[-2:]
     return np.tri(rows, columns, k=k, dtype=np.bool_)
+
+
+def _diagonal(name: str, k: Any) -> int:
+    try:
+        return as_index(k)
+    except TypeError:
+        raise OptionError(requires(name, "a diagonal k that is a whole number", repr(k))) from None
 
 
 def meshgrid(*arrays: Any, indexing: str = "xy") -> Any:

@@ -81,6 +81,16 @@ def isdtype(dtype: Any, kind: Any) -> bool:
     return found == as_dtype("isdtype", kind)
 
 
+def can_cast(from_: Any, to: Any, /) -> bool:
+    """Whether a dtype, or an array's, fits into another without loss, by NumPy's rules for safe casts.
+
+    >>> import metagrad as mg
+    >>> mg.can_cast(mg.int32, mg.float64), mg.can_cast(mg.ones(2), mg.float32)
+    (True, False)
+    """
+    return np.can_cast(_dtype_of("can_cast", from_), as_dtype("can_cast", to))
+
+
 def result_type(*arrays_and_dtypes: Any) -> Any:
     """The dtype that an operation on such arrays, dtypes and Python numbers has. Python numbers are weak.
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..core.primitive import Aval, Primitive
+from ..core.trace import Tracer
 from ..errors import OptionError, ShapeError, requires
 from .arithmetic import astype, subtract
 from .elementwise import common_device, shape_of
 from .indexing import take, take_along_axis
 from .predicates import not_equal
+from .reductions import StopGradient
 from .reductions import sum as sum_
 from .shape import all_mapped, flip, normal_axis, reshape, with_array
 
@@ -158,3 +160,88 @@ def count_nonzero(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any
     Tensor([2, 1], dtype=int64)
     """
     return sum_(astype(not_equal(x, 0), np.int64), axis=axis, keepdims=keepdims)
+
+
+def nonzero(x: Any, /) -> tuple[Any, ...]:
+    """For each axis, where the elements that are not 0 stand, in row-major order; they leave every derivative.
+
+    Raises TraceError under vmap and make_graph, where how many there are is not known, ShapeError for a number.
+
+    >>> import metagrad as mg
+    >>> mg.nonzero(mg.asarray([[1.0, 0.0], [2.0, 3.0]]))
+    (Tensor([0, 1, 1], dtype=int64), Tensor([0, 0, 1], dtype=int64))
+    """
+    if not shape_of(x):
+        raise ShapeError(requires("nonzero", "at least one axis", "shape ()"))
+    return tuple(np.nonzero(_known("nonzero", not_equal(x, 0))))
+
+
+class UniqueAll(NamedTuple):
+    """What `unique_all` gives."""
+
+    values: Any
+    indices: Any
+    inverse_indices: Any
+    counts: Any
+
+
+class UniqueCounts(NamedTuple):
+    """What `unique_counts` gives."""
+
+    values: Any
+    counts: Any
+
+
+class UniqueInverse(NamedTuple):
+    """What `unique_inverse` gives."""
+
+    values: Any
+    inverse_indices: Any
+
+
+def unique_all(x: Any, /) -> UniqueAll:
+    """The different elements of x, ascending: their `values`, the `indices` where each stands first in x flattened, the
+    `inverse_indices` with values[inverse_indices] = x, and their `counts`. Each NaN is one of its own.
+
+    They leave every derivative. Raises TraceError under vmap and make_graph, where how many there are is not known.
+
+    >>> import metagrad as mg
+    >>> mg.unique_all(mg.asarray([5, 3, 5])).inverse_indices
+    Tensor([1, 0, 1], dtype=int64)
+    """
+    return _unique("unique_all", x)
+
+
+def unique_counts(x: Any, /) -> UniqueCounts:
+    """`values` and `counts` of `unique_all`."""
+    found = _unique("unique_counts", x)
+    return UniqueCounts(found.values, found.counts)
+
+
+def unique_inverse(x: Any, /) -> UniqueInverse:
+    """`values` and `inverse_indices` of `unique_all`.
+
+    >>> import metagrad as mg
+    >>> values, labels = mg.unique_inverse(mg.asarray([[7, 2], [2, 9]]))
+    >>> labels
+    Tensor([[1, 0],
+            [0, 2]], dtype=int64)
+    """
+    found = _unique("unique_inverse", x)
+    return UniqueInverse(found.values, found.inverse_indices)
+
+
+def unique_values(x: Any, /) -> Any:
+    """`values` of `unique_all`."""
+    return _unique("unique_values", x).values
+
+
+def _unique(operation: str, x: Any) -> UniqueAll:
+    known = np.asarray(_known(operation, StopGradient().bind(x)))
+    values, indices, inverse, counts = np.unique(known, True, True, True, equal_nan=False)
+    return UniqueAll(values, indices, inverse.reshape(known.shape), counts)
+
+
+def _known(operation: str, x: Value) -> Any:
+    """An array whose values are known; raises TraceError for a traced one."""
+    return x.concrete(operation, "how many there are would be a shape: use mg.where") if isinstance(x, Tracer) else x

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 def make_graph(f: Callable[..., Any]) -> Callable[..., Graph]:
     """The function that traces `f` on symbolic arrays like its arguments and returns the `Graph`.
 
-    Values that `f` closes over become constants of the graph. Python control flow on traced values raises TraceError.
+    Arguments by name are inputs too. Values that `f` closes over become constants of the graph. Python control flow on
+    traced values raises TraceError.
 
     >>> import metagrad as mg
     >>> print(mg.make_graph(lambda x: mg.sum(mg.exp(x)))(mg.zeros(3)))
@@ -35,14 +36,15 @@ def make_graph(f: Callable[..., Any]) -> Callable[..., Graph]:
     """
     as_function("make_graph", f)
 
-    def traced(*args: Any) -> Graph:
-        leaves, structure = flatten(args)
+    def traced(*args: Any, **kwargs: Any) -> Graph:
+        leaves, structure = flatten((args, kwargs))
         avals = [abstractify(_array(leaf), "make_graph") for leaf in leaves]
         out_tree: Any = None
 
         def flat(*inputs: Any) -> list[Value]:
             nonlocal out_tree
-            values, out_tree = as_outputs("make_graph", f(*unflatten(structure, list(inputs))))
+            given, named = unflatten(structure, list(inputs))
+            values, out_tree = as_outputs("make_graph", f(*given, **named))
             return values
 
         graph = trace_graph(flat, avals, annotate=True)

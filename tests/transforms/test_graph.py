@@ -139,6 +139,22 @@ def test_a_graph_refuses_other_arguments():
         graph(mg.ones(3), mg.ones(3))
 
 
+def test_arguments_by_name_are_inputs_of_a_graph():
+    def f(x, *, scale, shift):
+        return x * scale["by"] - shift
+
+    graph = mg.make_graph(f)(mg.ones(2), shift=1.0, scale={"by": 2.0})
+    assert len(graph.inputs) == 3
+    np.testing.assert_array_equal(graph(mg.ones(2), scale={"by": 5.0}, shift=3.0), [2.0, 2.0])
+    for call in (
+        lambda: graph(mg.ones(2), {"by": 5.0}, 3.0),
+        lambda: graph(mg.ones(2), scale={"by": 5.0}),
+        lambda: mg.make_graph(mg.sin)(1.0)(x=1.0),
+    ):
+        with pytest.raises(ShapeError, match=r"^\[graph\] requires arguments of structure"):
+            call()
+
+
 def test_a_graph_refuses_other_dtypes_but_takes_python_numbers_that_fit():
     graph = mg.make_graph(lambda x: x * 2)(np.float32(1.0))
     for other in (np.float64(1.0), np.int32(1), np.array(True)):
