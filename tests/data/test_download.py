@@ -168,24 +168,28 @@ def official(server, tmp_path, monkeypatch):
     return server
 
 
+def omniglot(**options):
+    return data.omniglot(subset=True, progress=False, **options)
+
+
 def test_omniglot_is_downloaded_on_request_only_and_only_once(official, cache):
     with pytest.raises(DataError, match="download=True"):
-        data.omniglot(progress=False)
+        omniglot()
     assert official.sent == []
-    assert len(data.omniglot(download=True, progress=False)) == 18
+    assert len(omniglot(download=True)) == 18
     assert lying_in(cache / "omniglot") == ["images_background.zip", "images_evaluation.zip"]
-    assert len(data.omniglot(download=True, progress=False)) == len(data.omniglot(progress=False)) == 18
+    assert len(omniglot(download=True)) == len(omniglot()) == 18
     assert len(official.sent) == 2
 
 
 def test_a_download_of_omniglot_that_lacks_its_second_zip_goes_on_with_that(official, cache):
     second = official.files.pop("/images_evaluation.zip")
     with pytest.raises(DataError, match="404"):
-        data.omniglot(download=True, progress=False)
+        omniglot(download=True)
     with pytest.raises(DataError, match="images_background alone in"):
-        data.omniglot(progress=False)
+        omniglot()
     official.files["/images_evaluation.zip"] = second
-    assert len(data.omniglot(download=True, progress=False)) == 18
+    assert len(omniglot(download=True)) == 18
     assert len(official.sent) == 2
 
 
