@@ -138,7 +138,7 @@ class Contract(Bilinear):
         return _batched(self, which)
 
 
-@functools.cache
+@functools.lru_cache(4096)
 def _batched(contract: Contract, batched: tuple[bool, ...]) -> Contract:
     new = next(c for c in LETTERS if c not in contract.a and c not in contract.b)
     a = new + contract.a if batched[0] else contract.a
