@@ -17,7 +17,7 @@ import numpy as np
 
 import metagrad as mg
 from metagrad import meta
-from metagrad.errors import MetagradError
+from metagrad.errors import MetagradError, OptionError, requires
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,18 +63,21 @@ def earlier(out: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     try:
-        last = json.loads(path.read_text())
-    except json.JSONDecodeError:
+        last = dict(json.loads(path.read_text("utf-8")))
+        return [*last.pop("earlier", []), last]
+    except (OSError, ValueError, TypeError):
         print(f"{path} is not readable and is written anew", file=sys.stderr)
         return []
-    return [*last.pop("earlier", []), last]
 
 
 def write_json(path: Path, content: Any) -> None:
     """Whole or not at all, also when the process is killed."""
     part = path.with_suffix(".part")
-    part.write_text(json.dumps(content, indent=1) + "\n")
-    os.replace(part, path)
+    try:
+        part.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+        os.replace(part, path)
+    except OSError as error:
+        raise OptionError(requires("out", "a folder that can be written", error)) from error
 
 
 def finite(x: float) -> float | None:
@@ -89,7 +92,7 @@ def mean_and_ci95(values: np.ndarray[Any, Any]) -> tuple[Any, Any]:
 
 
 def whole(text: str, least: int = 1) -> int:
-    if not text.isdigit() or int(text) < least:
+    if not text.isdecimal() or int(text) < least:
         raise argparse.ArgumentTypeError(f"requires a whole number, at least {least}, but got {text}")
     return int(text)
 
@@ -113,5 +116,8 @@ def guarded(run: Callable[[], None]) -> int:
         return 130
     except MetagradError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except MemoryError as error:
+        print(f"error: requires more memory than there is: {error}", file=sys.stderr)
         return 1
     return 0

@@ -93,7 +93,7 @@ class Experiment:
     def __init__(self, args: argparse.Namespace, out: Path) -> None:
         self.args, self.out = args, out
         self.splits = data.split(load(args))
-        for part in self.splits:  # tasks that cannot be are refused now, not when training is over
+        for part in sorted(self.splits, key=len):  # tasks that cannot be are refused now, not when training is over
             data.Episodes(part, **task_sizes(args))
         self.methods = {name: METHODS[name](args, self.splits) for name in args.methods}
         self._trained: dict[str, tuple[Any, meta.Best | None]] = {}

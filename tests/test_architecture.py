@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -175,3 +177,23 @@ def test_import_takes_less_than_a_quarter_of_a_second(tmp_path):
     # Of the processor's time: another test may run on the same core.
     code = "import time; start = time.process_time(); import metagrad; print(time.process_time() - start)"
     assert min(float(in_a_fresh_interpreter(code, tmp_path)) for _ in range(7)) < 0.25
+
+
+def test_only_compiled_code_is_cached_without_bound():
+    """There is one for each signature; of shapes and primitives there is no end in a long run."""
+    for root, package in ((ROOT, "metagrad"), (ROOT / "kernels", "metagrad_kernels")):
+        for path in (root / package).rglob("*.py"):
+            if path.name != "__main__.py":
+                name = ".".join(path.relative_to(root).with_suffix("").parts)
+                importlib.import_module(name.removesuffix(".__init__"))
+    caches = {
+        f"{name}.{key}": found.cache_parameters()["maxsize"]
+        for name, module in list(sys.modules.items())
+        if name.partition(".")[0] in ("metagrad", "metagrad_kernels")
+        for key, found in vars(module).items()
+        if hasattr(found, "cache_parameters")
+    }
+    unbounded = {name for name, most in caches.items() if most is None}
+    assert len(caches) > len(unbounded) > 0
+    compiled = re.compile(r"metagrad_kernels\.(.*\.cpu\._.*|threads\._(server|conductor))")
+    assert {name for name in unbounded if not compiled.fullmatch(name)} == set()

@@ -170,7 +170,8 @@ def test_every_norm_trains_and_is_tested_in_the_modes_that_it_allows(options, mo
         (["--alpha", "inf"], 2, "requires a number that is not negative but got inf"),
         (["--norm", "magic"], 2, "invalid choice: 'magic'"),
         (["--data", "x"], 2, "--data and --download require --dataset omniglot"),
-        (["--ways", 200], 1, "[Episodes] requires ways of at most "),
+        (["--ways", 2000], 1, "[Episodes] requires ways of at most 25, the number of classes, but got 2000"),
+        (["--shots", "²"], 2, "requires a whole number, at least 1, but got ²"),
         (["--shots", 15, "--queries", 15], 1, "[Episodes] requires classes of at least 30 drawings, "),
         (["--out", f"{__file__}/out"], 1, "[out] requires a folder that can be written but got "),
     ],
@@ -185,6 +186,26 @@ def test_bad_options_get_one_sentence_before_training(options, code, words, tmp_
     assert output == ""
     assert words in errors
     assert code == 2 or errors.count("\n") == 1
+
+
+@pytest.mark.parametrize("content", [b"[1]", b'"x"', b"{", b"\xff\xfe"])
+def test_a_record_that_is_none_is_written_anew_by_a_resumed_run(content, tmp_path, main, capsys):
+    from _experiment import earlier
+
+    (tmp_path / "run.json").write_bytes(content)
+    assert earlier(tmp_path) == []
+    assert "run.json is not readable and is written anew" in capsys.readouterr().err
+
+
+def test_a_record_that_cannot_be_written_and_memory_that_is_not_there_are_one_sentence(tmp_path, main, capsys):
+    from _experiment import guarded
+
+    (tmp_path / "run.json").mkdir()
+    assert main(*SMALL, "--out", tmp_path) == 1
+    assert guarded(lambda: np.empty(10**15)) == 1
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("error: [out] requires a folder that can be written but got ")
+    assert second.startswith("error: requires more memory than there is: Unable to allocate")
 
 
 def test_missing_data_say_where_they_were_looked_for_and_what_to_do(tmp_path, main, capsys, monkeypatch):

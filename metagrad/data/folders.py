@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import csv
 import itertools
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import DataError, requires
 from .cache import cached
-from .pictures import ClassFiles, PictureFile, Setting, check_setting, read_classes
-from .sources import Folder
+from .pictures import ClassFiles, PictureFile, Setting, checked, read_classes
+from .sources import Folder, leads_nowhere
 from .splits import LISTS, Splits, read_json
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
@@ -43,8 +43,12 @@ def image_folders(
     unknown setting.
     """
     folder = _existing("image_folders", root)
-    found = {each.name: _pictures(folder, each.name) for each in sorted(folder.iterdir()) if each.is_dir()}
+    entries = _entries(folder)
+    found = {name: _pictures(folder, name) for name in entries if os.path.isdir(folder / name)}
     if classes is None:
+        for name in entries:  # one may have been a class
+            if nowhere := leads_nowhere(folder / name):
+                raise DataError(requires("image_folders", "folders of pictures", f"{folder / name}{nowhere}"))
         chosen = {name: files for name, files in found.items() if files}
     else:
         chosen = {name: found.get(name, []) for name in _chosen(classes)}
@@ -79,7 +83,7 @@ def cifar_fs(root: StrPath, splits: StrPath, *, size: int = 32, progress: bool =
     folder = _existing("cifar_fs", root)
     path = Path(splits)
     listed = read_json("cifar_fs", path)
-    if not isinstance(listed, dict) or not all(listed.get(p) and isinstance(listed[p], list) for p in LISTS):
+    if not isinstance(listed, dict) or not all(_is_list_of_names(listed.get(part)) for part in LISTS):
         need = f"a list of class names under each of {', '.join(LISTS)}"
         raise DataError(requires("cifar_fs", need, f"{path}, which lacks one"))
     # A class of CIFAR-100 is called train: folders of that name count only where the classes do not lie beside them.
@@ -107,7 +111,7 @@ def _read_parts(
 def _read(
     operation: str, folder: Path, classes: Mapping[str, Sequence[str]], setting: Setting, progress: bool
 ) -> ImageClasses:
-    check_setting(operation, setting)
+    setting = checked(operation, setting)
     source = Folder(operation, folder)
     everything = [
         ClassFiles(name, "", [PictureFile(source, file) for file in files]) for name, files in classes.items()
@@ -119,9 +123,17 @@ def _read(
 
 def _existing(operation: str, root: StrPath) -> Path:
     folder = Path(root).expanduser()
-    if not folder.is_dir():
-        raise DataError(requires(operation, "a folder of pictures", f"{folder}, which is none"))
+    if not os.path.isdir(folder):
+        got = f"{folder}{leads_nowhere(folder) or ', which is none'}"
+        raise DataError(requires(operation, "a folder of pictures", got))
     return folder
+
+
+def _entries(folder: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except OSError as error:
+        raise DataError(requires("image_folders", "a folder that can be read", error)) from error
 
 
 def _pictures(folder: Path, name: str) -> list[str]:
@@ -130,15 +142,19 @@ def _pictures(folder: Path, name: str) -> list[str]:
 
 
 def _chosen(classes: Sequence[str] | StrPath) -> list[str]:
-    if isinstance(classes, list | tuple):
-        return list(classes)
-    path = Path(str(classes))
+    if not isinstance(classes, str | os.PathLike):
+        return [str(name) for name in classes]
+    path = Path(classes)
     try:
         return [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
     except (OSError, ValueError) as error:
         raise DataError(
             requires("image_folders", "a list of classes, one on each line,", f"{path}: {error}")
         ) from error
+
+
+def _is_list_of_names(found: Any) -> bool:
+    return isinstance(found, list) and bool(found) and all(isinstance(name, str) for name in found)
 
 
 def _complete(operation: str, folder: Path, classes: Mapping[str, Sequence[str]]) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import OptionError, requires
-from .records import ImageClasses
+from .records import ImageClasses, integer
 
 Array = np.ndarray[Any, Any]
 
@@ -59,14 +59,15 @@ def strokes(
     >>> data.strokes(classes=5, drawings=3)
     ImageClasses(5 classes, 15 drawings of 28 x 28 x 1)
     """
-    for name, value, least in (
-        ("classes", classes, 1),
-        ("drawings", drawings, 1),
-        ("size", size, 1),
-        ("seed", seed, 0),
-    ):
-        if not isinstance(value, int | np.integer) or value < least:
-            raise OptionError(requires("strokes", f"an integer of at least {least} as {name}", repr(value)))
+    classes, drawings, size, seed = (
+        integer("strokes", name, value, least)
+        for name, value, least in (
+            ("classes", classes, 1),
+            ("drawings", drawings, 1),
+            ("size", size, 1),
+            ("seed", seed, 0),
+        )
+    )
     spread = _spread(difficulty)
     characters = _Characters(_uniform(seed, 0, (classes, _STROKES, _Characters.NUMBERS)))
     of_stroke = _hand(_STROKE_HAND, spread, _uniform(seed, 1, (classes, drawings, _STROKES, len(_STROKE_HAND))))
@@ -86,7 +87,7 @@ def strokes(
 def _spread(difficulty: str | float) -> float:
     if isinstance(difficulty, str) and difficulty in DIFFICULTIES:
         return DIFFICULTIES[difficulty]
-    if not isinstance(difficulty, int | float) or not 0 < difficulty <= HARDEST:
+    if not isinstance(difficulty, int | float | np.number) or not 0 < difficulty <= HARDEST:
         need = f"'easy', 'medium', 'hard' or a positive number up to {HARDEST:g} as difficulty"
         raise OptionError(requires("strokes", need, repr(difficulty)))
     return float(difficulty)

@@ -11,11 +11,13 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ..errors import DataError, OptionError, requires
 from .cache import cache_folder, cached
 from .download import fetch
-from .pictures import ClassFiles, PictureFile, Setting, check_setting, read_classes
-from .sources import Folder, Source, Zip
+from .pictures import ClassFiles, PictureFile, Setting, checked, read_classes
+from .sources import Folder, Source, Zip, leads_nowhere
 
 if TYPE_CHECKING:
     from .records import ImageClasses
@@ -26,6 +28,8 @@ MD5 = {  # as torchvision publishes them
     "images_background": "68d2efa1b9178cc56df9314c21c6e718",
     "images_evaluation": "6b91aef0f799c5bb55b94e3f2daec811",
 }
+CHARACTERS = {"background": 964, "evaluation": 659}
+DRAWINGS = 20
 _DRAWING = re.compile(r"(?:.*/)?images_(background|evaluation)/([^/]+/character\d+)/[^./][^/]*\.png")
 
 
@@ -34,6 +38,7 @@ def omniglot(
     *,
     resample: str = "nearest",
     size: int = 28,
+    subset: bool = False,
     download: bool = False,
     progress: bool = True,
 ) -> ImageClasses:
@@ -47,10 +52,12 @@ def omniglot(
     `resample` is "nearest", which resizes pictures of one bit (the setting of Finn et al. 2017), or "lanczos", which
     filters 8-bit grey. Ink is 255, paper 0.
 
+    All 964 background and 659 evaluation characters must be there, those of one part where that is read alone, with 20
+    drawings each; `subset` takes whatever is there.
+
     Raises DataError where the data are not found, incomplete, or corrupt; OptionError for an unknown setting.
     """
-    setting = Setting(size, 1, resample)
-    check_setting("omniglot", setting)
+    setting = checked("omniglot", Setting(size, 1, resample))
     if download and data is not None:
         raise OptionError(requires("omniglot", "download=True, or data, where they lie,", "both"))
     sources = _find(data)
@@ -62,8 +69,11 @@ def omniglot(
     if not sources:
         raise DataError(requires("omniglot", f"{' and '.join(MD5)}, as zips or folders,", _not_found(data)))
     facts = [setting, [source.stamp() for source in sources]]
-    name = f"omniglot-{resample}-{size}"
-    return cached(name, facts, lambda: read_classes("omniglot", _characters(sources), setting, progress=progress))
+    name = f"omniglot-{resample}-{setting.size}"
+    found = cached(name, facts, lambda: read_classes("omniglot", _characters(sources), setting, progress=progress))
+    if not subset:
+        _check_whole(found, sources)
+    return found
 
 
 def _places(data: str | os.PathLike[str] | None) -> list[tuple[Path, str]]:
@@ -77,9 +87,9 @@ def _places(data: str | os.PathLike[str] | None) -> list[tuple[Path, str]]:
 
 def _find(data: str | os.PathLike[str] | None) -> list[Source]:
     for place, _ in _places(data):
-        if place.is_file():
+        if os.path.isfile(place):
             return [Zip("omniglot", place)]
-        if place.is_dir() and place.name in MD5:
+        if os.path.isdir(place) and place.name in MD5:
             return [Folder("omniglot", place.parent, place.name)]
         for folder in (place, place / "omniglot"):
             parts = _parts(folder)
@@ -92,9 +102,9 @@ def _parts(folder: Path) -> dict[str, Source]:
     """The parts of the data set that are in a folder, as zips or folders."""
     found: dict[str, Source] = {}
     for part in MD5:
-        if (folder / f"{part}.zip").is_file():
+        if os.path.isfile(folder / f"{part}.zip"):
             found[part] = Zip("omniglot", folder / f"{part}.zip")
-        elif (folder / part).is_dir():
+        elif os.path.isdir(folder / part):
             found[part] = Folder("omniglot", folder, part)
     return found
 
@@ -103,7 +113,8 @@ def _not_found(data: str | os.PathLike[str] | None) -> str:
     seen = []
     for place, why in _places(data):
         parts = [part for folder in (place, place / "omniglot") for part in _parts(folder)]
-        seen.append(f"{' and '.join(parts) + ' alone' if parts else 'neither'} in {place} ({why})")
+        there = f"{' and '.join(parts)} alone" if parts else "neither"
+        seen.append(f"{there} in {place}{leads_nowhere(place)} ({why})")
     unset = "" if data is not None or os.environ.get("METAGRAD_DATA") else " while METAGRAD_DATA is not set"
     others = f"they come from {HOME} or by download=True, and data.strokes() needs no files"
     return f"{', '.join(seen)}{unset}; {others}"
@@ -118,5 +129,28 @@ def _characters(sources: list[Source]) -> list[ClassFiles]:
                 found.setdefault((match[1], match[2]), []).append(PictureFile(source, name))
     if not found:
         need = "drawings as images_background/Korean/character07/0542_01.png"
-        raise DataError(requires("omniglot", need, f"none in {', '.join(s.where('the files') for s in sources)}"))
+        raise DataError(requires("omniglot", need, f"none in {_named(sources)}"))
     return [ClassFiles(name, group, files) for (group, name), files in sorted(found.items())]
+
+
+def _check_whole(classes: ImageClasses, sources: list[Source]) -> None:
+    """Raise DataError for a copy that lacks characters or drawings: results on it would be of another data set."""
+    groups = tuple(CHARACTERS) if len(sources) > 1 else sorted(set(classes.groups))
+    wanted = {group: CHARACTERS[group] for group in groups}
+    counts = {group: classes.groups.count(group) for group in groups}
+    uneven = np.flatnonzero(classes.counts != DRAWINGS)
+    if counts == wanted and not len(uneven):
+        return
+    need = f"{_said(wanted)} characters with {DRAWINGS} drawings each, or subset=True to take what is there,"
+    first = f"{classes.names[uneven[0]]} with {classes.counts[uneven[0]]} drawings" if len(uneven) else ""
+    more = f" and {len(uneven) - 1} more of another number than {DRAWINGS}" if len(uneven) > 1 else ""
+    got = f"{_said(counts)} characters{', ' if first else ''}{first}{more}, in {_named(sources)}"
+    raise DataError(requires("omniglot", need, got))
+
+
+def _said(numbers: dict[str, int]) -> str:
+    return " and ".join(f"{number} {group}" for group, number in numbers.items())
+
+
+def _named(sources: list[Source]) -> str:
+    return " and ".join(source.where() for source in sources)

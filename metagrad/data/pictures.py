@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import DataError, OptionError, requires
 from .progress import progress_bar
-from .records import ImageClasses
+from .records import ImageClasses, integer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,14 +48,14 @@ class ClassFiles(NamedTuple):
     files: Sequence[PictureFile]
 
 
-def check_setting(operation: str, setting: Setting) -> None:
-    """Raise OptionError for a setting that is none."""
+def checked(operation: str, setting: Setting) -> Setting:
+    """The setting with Python's integers, which JSON can hold; raises OptionError for one that is none."""
     if setting.resample not in RESAMPLINGS:
         raise OptionError(requires(operation, "resample 'nearest' or 'lanczos'", repr(setting.resample)))
-    if not isinstance(setting.size, int) or setting.size < 1:
-        raise OptionError(requires(operation, "a positive integer as size", repr(setting.size)))
+    size = integer(operation, "size", setting.size)
     if setting.channels not in (1, 3):
         raise OptionError(requires(operation, "1 or 3 channels", repr(setting.channels)))
+    return Setting(size, int(setting.channels), setting.resample)
 
 
 def read_classes(operation: str, classes: Sequence[ClassFiles], setting: Setting, *, progress: bool) -> ImageClasses:

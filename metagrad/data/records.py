@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,24 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Array = np.ndarray[Any, Any]
+
+
+def integer(operation: str, name: str, value: Any, least: int = 1) -> int:
+    """An integer of any type as Python's, which has no largest; raises OptionError for others and for smaller ones."""
+    try:
+        found = index(value)
+    except TypeError:
+        found = least - 1
+    if found < least:
+        raise OptionError(requires(operation, f"an integer of at least {least} as {name}", repr(value)))
+    return found
+
+
+def require_classes(operation: str, classes: Any) -> None:
+    """Raise DTypeError for what is no ImageClasses."""
+    if not isinstance(classes, ImageClasses):
+        need = "an ImageClasses, as ImageClasses.of(images, names) makes one of arrays,"
+        raise DTypeError(requires(operation, need, type(classes).__name__))
 
 
 def ranges(starts: Array, counts: Array) -> Array:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..errors import OptionError, requires
-from .records import ranges, require_square
+from .records import integer, ranges, require_classes, require_square
 
 if TYPE_CHECKING:
     from .records import ImageClasses
@@ -61,8 +61,10 @@ class Episodes:
     """
 
     def __init__(self, classes: ImageClasses, *, ways: int, shots: int, queries: int, rotate: bool = True) -> None:
-        for name, value in (("ways", ways), ("shots", shots), ("queries", queries)):
-            _positive(name, value)
+        require_classes("Episodes", classes)
+        ways, shots, queries = (
+            integer("Episodes", name, value) for name, value in (("ways", ways), ("shots", shots), ("queries", queries))
+        )
         if ways > len(classes):
             raise OptionError(requires("Episodes", f"ways of at most {len(classes)}, the number of classes,", ways))
         short = np.flatnonzero(classes.counts < shots + queries)
@@ -89,7 +91,7 @@ class Episodes:
         """Choose classes, turns and drawings, without looking at a picture."""
         if not isinstance(generator, np.random.Generator):
             raise OptionError(requires("Episodes", "a numpy.random.Generator", repr(generator)))
-        _positive("tasks", tasks)
+        tasks = integer("Episodes", "tasks", tasks)
         classes = distinct(generator, np.full(tasks, len(self.classes)), self.ways)
         turns = np.asarray(generator.integers(0, 4 if self.rotate else 1, classes.shape))
         return Draw(classes, turns, distinct(generator, self.classes.counts[classes], self.shots + self.queries))
@@ -122,8 +124,3 @@ def _table(classes: ImageClasses, turned: bool) -> tuple[Array, Array]:
     pictures = classes.pictures[ranges(starts, counts)]
     table = np.concatenate([np.rot90(pictures, turn, axes=(1, 2)) for turn in range(4)])
     return table, (np.cumsum(counts) - counts)[which]
-
-
-def _positive(name: str, value: int) -> None:
-    if not isinstance(value, int | np.integer) or value < 1:
-        raise OptionError(requires("Episodes", f"a positive integer as {name}", repr(value)))

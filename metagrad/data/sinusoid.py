@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .records import integer
+
 Array = np.ndarray[Any, Any]
 
 AMPLITUDES = (0.1, 5.0)
@@ -33,6 +35,7 @@ class Sinusoids(NamedTuple):
     @classmethod
     def sample(cls, generator: np.random.Generator, tasks: int) -> Sinusoids:
         """So many tasks drawn from the distribution."""
+        tasks = integer("Sinusoids", "tasks", tasks)
         return cls(generator.uniform(*AMPLITUDES, tasks), generator.uniform(*PHASES, tasks))
 
     def __call__(self, x: Array) -> Array:
@@ -44,6 +47,7 @@ class Sinusoids(NamedTuple):
         self, generator: np.random.Generator, count: int, inputs: tuple[float, float] = INPUTS
     ) -> tuple[Array, Array]:
         """Points (x, y) of each task, x ~ U[inputs]: two float32 arrays of shape (tasks, count, 1)."""
+        count = integer("Sinusoids", "count", count)
         x = generator.uniform(*inputs, (len(self.amplitude), count, 1)).astype(np.float32)
         return x, self(x)
 
@@ -55,6 +59,7 @@ class Sinusoids(NamedTuple):
 
 def episodes(generator: np.random.Generator, tasks: int, shots: int) -> tuple[Sinusoids, tuple[Any, Any]]:
     """Sampled tasks, and (support, query) for them: `shots` points (x, y) of each, and as many others."""
+    shots = integer("episodes", "shots", shots)
     batch = Sinusoids.sample(generator, tasks)
     x, y = batch.points(generator, 2 * shots)
     return batch, ((x[:, :shots], y[:, :shots]), (x[:, shots:], y[:, shots:]))

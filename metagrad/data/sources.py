@@ -17,6 +17,11 @@ Stamp = list[tuple[str, int, int]]
 """Name, size and time of change, in nanoseconds, of each file: what is decoded again when it differs."""
 
 
+def leads_nowhere(path: Path) -> str:
+    """What to add to the name of a path that is a symbolic link to nothing."""
+    return " (a symbolic link that leads nowhere)" if os.path.islink(path) and not os.path.exists(path) else ""
+
+
 class Source(Protocol):
     """Files by their names, which are relative and have forward slashes."""
 
@@ -26,8 +31,8 @@ class Source(Protocol):
     def read(self, name: str) -> bytes:
         """What one of them holds; raises DataError that names it where it is missing or damaged."""
 
-    def where(self, name: str) -> str:
-        """The file's place in words."""
+    def where(self, name: str = "") -> str:
+        """The place of the file, or of the source, in words."""
 
     def stamp(self) -> Stamp:
         """What changes when the source does."""
@@ -44,27 +49,39 @@ class Folder:
     def names(self) -> list[str]:
         """All files, sorted."""
         found = []
-        for folder, _, files in os.walk(self._root / self._part):
+        for folder, _, files in os.walk(self._root / self._part, onerror=self._refuse):
             inside = os.path.relpath(folder, self._root).replace(os.sep, "/")
             found += [name if inside == "." else f"{inside}/{name}" for name in files]
         return sorted(found)
+
+    def _refuse(self, error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError | NotADirectoryError):  # a folder that is not there has no files
+            raise DataError(requires(self._operation, "a folder that can be read", error)) from error
+
+    def _fault(self, name: str, error: OSError) -> DataError:
+        return DataError(
+            requires(self._operation, "a file that can be read", f"{error}{leads_nowhere(self._root / name)}")
+        )
 
     def read(self, name: str) -> bytes:
         """What one of them holds; raises DataError that names it where it cannot be read."""
         try:
             return (self._root / name).read_bytes()
         except OSError as error:
-            raise DataError(requires(self._operation, "a file that can be read", error)) from error
+            raise self._fault(name, error) from error
 
-    def where(self, name: str) -> str:
-        """The file's path."""
-        return str(self._root / name)
+    def where(self, name: str = "") -> str:
+        """The file's path, or the folder's."""
+        return str(self._root / (name or self._part))
 
     def stamp(self, names: Sequence[str] | None = None) -> Stamp:
         """Of these files, else of all."""
         facts = []
         for name in self.names() if names is None else names:
-            status = os.stat(self._root / name)
+            try:
+                status = os.stat(self._root / name)
+            except OSError as error:
+                raise self._fault(name, error) from error
             facts.append((name, status.st_size, status.st_mtime_ns))
         return facts
 
@@ -107,9 +124,9 @@ class Zip:
             got = f"the member {name} of {self._path}, which is corrupt: {error}"
             raise DataError(requires(self._operation, "a zip whose members can be read", got)) from error
 
-    def where(self, name: str) -> str:
-        """The zip's path and the member."""
-        return f"{name} in {self._path}"
+    def where(self, name: str = "") -> str:
+        """The zip's path, and the member."""
+        return f"{name} in {self._path}" if name else str(self._path)
 
     def stamp(self) -> Stamp:
         """Of the zip as a file."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..errors import DataError, OptionError, requires
+from .records import integer, require_classes
 
 if TYPE_CHECKING:
     import os
@@ -26,7 +27,7 @@ LISTS = ("train", "val", "test")
 """What the published lists call the parts."""
 
 SIZES = {"shuffled": (1100, 100, 423), "paper": (1200, 100, 323)}
-"""Classes of each part, of Omniglot's 1,623; another data set is divided in the same proportions."""
+"""Classes of each part, of Omniglot's 1,623; another data set is divided in the same proportions, no part empty."""
 
 VALIDATION_ALPHABETS = 5
 
@@ -52,15 +53,15 @@ def split(
     - "vinyals": the lists train.json, val.json and test.json in the folder `lists`, of the form
       {"background": {"Korean": ["character07", ...], ...}, "evaluation": ...}; 1,028 / 172 / 423 (Vinyals et al. 2016).
 
-    Raises OptionError for an unknown kind or seed, or classes that are turned (turn them after); DataError for lists
-    that are missing, overlap, or name a class that is not here.
+    Raises OptionError for an unknown kind or seed, fewer classes than parts, or classes that are turned (turn them
+    after); DataError for lists that are missing, overlap, or name a class that is not here.
 
     >>> from metagrad import data
     >>> [len(part) for part in data.split(data.strokes(100, 1), "shuffled")]
     [68, 6, 26]
     """
-    if not isinstance(seed, int | np.integer) or seed < 0:
-        raise OptionError(requires("split", "an integer of at least 0 as seed", repr(seed)))
+    require_classes("split", classes)
+    seed = integer("split", "seed", seed, 0)
     if classes.turns.any():
         need = "classes that are not turned, or one may be in two parts,"
         raise OptionError(requires("split", need, "turned ones"))
@@ -81,9 +82,13 @@ def parts(classes: ImageClasses, indices: Iterable[Sequence[int] | Array]) -> Sp
 
 
 def _shuffled(number: int, sizes: tuple[int, int, int], seed: int) -> list[Array]:
+    """In these proportions, as near as whole classes and no empty part allow."""
+    if number < len(sizes):
+        raise OptionError(requires("split", f"at least {len(sizes)} classes, one for each part,", number))
     order = np.random.default_rng(seed).permutation(number)
-    ends = [round(number * end / sum(sizes)) for end in np.cumsum(sizes)]
-    return np.split(order, ends[:2])
+    first, second, _ = (round(number * end / sum(sizes)) for end in np.cumsum(sizes))
+    first = min(first, number - 2)
+    return np.split(order, [first, min(max(second, first + 1), number - 1)])
 
 
 def _by_alphabet(classes: ImageClasses, seed: int) -> list[list[int]]:

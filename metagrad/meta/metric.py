@@ -28,6 +28,7 @@ from ..operations import (
     sum,
     where,
 )
+from ..ops.dtypes import weak
 
 
 def squared_distance(a: Any, b: Any) -> Any:
@@ -86,7 +87,7 @@ def matching(support: Any, labels: Any, query: Any, *, ways: int, scale: float =
     Tensor([[0.333333, 0.666667]], dtype=float64)
     """
     members = _members(support, labels, ways)
-    attention = log_softmax(scale * cosine(query, support))
+    attention = log_softmax(weak(scale) * cosine(query, support))
     return logsumexp(where(members, expand_dims(attention, -1), -np.inf), axis=-2)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..core.pytree import flatten, leaf_names
 from ..errors import NonFiniteError, OptionError, requires
+from ..ops.windows import positive
 from .checkpoints import (
     Best,
     Checkpoint,
@@ -82,11 +83,11 @@ class Trainer:
         check_settings(label, self.settings)
         self.measure = measure or (lambda state, batch, loss: {"loss": float(loss)})
         self.validate = validate
-        self.validate_every = validate_every
+        self.validate_every = positive("Trainer", "validate_every", validate_every)
         self.best: Best | None = None
         self.label = label
-        self.log_every = log_every
-        self.checkpoint_every = checkpoint_every
+        self.log_every = positive("Trainer", "log_every", log_every)
+        self.checkpoint_every = positive("Trainer", "checkpoint_every", checkpoint_every)
 
     def run(self, state: Any, iterations: int, generator: np.random.Generator, resume: bool = False) -> Any:
         """Train from `state` up to `iterations` and return the state then. `generator` samples the tasks.
@@ -97,6 +98,7 @@ class Trainer:
         Raises Interrupted on Ctrl-C, after saving; NonFiniteError for a loss that is NaN or infinite, with the last
         good checkpoint kept; CheckpointError and OptionError for a checkpoint that cannot be resumed.
         """
+        iterations = positive("Trainer", "iterations", iterations)
         begin = 0
         size = 0
         self.best = None

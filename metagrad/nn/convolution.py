@@ -11,6 +11,7 @@ from ..ops.windows import padding_pairs, pair, positive
 from ..random import split
 from . import initializers
 from .functions import conv2d
+from .layers import own
 
 if TYPE_CHECKING:
     from .initializers import Initializer
@@ -72,7 +73,11 @@ class Conv2D:
         return params
 
     def apply(self, params: Params, x: Any) -> Any:
-        """(..., h, w, c) to (..., oh, ow, features). Raises what `nn.conv2d` raises."""
+        """(..., h, w, c) to (..., oh, ow, features).
+
+        Raises what `nn.conv2d` raises, OptionError for another layer's parameters.
+        """
+        own("Conv2D", params, ("kernel", "bias") if self.bias else ("kernel",))
         return conv2d(x, params["kernel"], params.get("bias"), **self.settings)
 
     __call__ = apply

@@ -15,7 +15,7 @@ from ..core.tensor import public
 from ..errors import ShapeError, requires
 from ..ops import random
 from ..ops.arithmetic import multiply
-from ..ops.dtypes import as_dtype
+from ..ops.dtypes import as_dtype, weak
 from ..ops.shape import as_shape, matrix_transpose, reshape
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def _initializer(draw: Callable[[Any, tuple[int, ...], Any], Any]) -> Initialize
 
 def normal(stddev: float = 0.01) -> Initializer:
     """Normal with mean 0 and the standard deviation `stddev`."""
-    return _initializer(lambda key, shape, dtype: multiply(random.normal(key, shape, dtype), stddev))
+    return _initializer(lambda key, shape, dtype: multiply(random.normal(key, shape, dtype), weak(stddev)))
 
 
 def uniform(scale: float = 0.01) -> Initializer:
@@ -71,7 +71,7 @@ def truncated_normal(stddev: float = 0.01, lower: float = -2.0, upper: float = 2
     `stddev` is that before the truncation: with the bounds +-2, the values have 0.88 of it.
     """
     return _initializer(
-        lambda key, shape, dtype: multiply(random.truncated_normal(key, lower, upper, shape, dtype), stddev)
+        lambda key, shape, dtype: multiply(random.truncated_normal(key, lower, upper, shape, dtype), weak(stddev))
     )
 
 
@@ -132,7 +132,7 @@ def orthogonal(scale: float = 1.0) -> Initializer:
         rows, columns = math.prod(shape[:-1]), shape[-1]
         wide = rows < columns
         q = random.OrthogonalFactor().bind(random.normal(key, (columns, rows) if wide else (rows, columns), dtype))
-        return reshape(multiply(matrix_transpose(q) if wide else q, scale), shape)
+        return reshape(multiply(matrix_transpose(q) if wide else q, weak(scale)), shape)
 
     return _initializer(draw)
 

@@ -16,13 +16,14 @@ from ..ops.affine import affine
 from ..ops.contraction import matmul
 from ..ops.dropout import dropout_rate
 from ..ops.elementwise import shape_of
+from ..ops.windows import positive
 from ..random import split
 from ..transforms import make_graph, named_scope
 from . import initializers
 from .functions import dropout
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from .initializers import Initializer
 
@@ -43,6 +44,15 @@ class Layer(Protocol):
 
     def apply(self, params: Params, x: Any) -> Any:
         """The output."""
+
+
+def own(name: str, params: Params, names: Sequence[str]) -> Params:
+    """A layer's parameters; raises OptionError unless they are a dict that has these."""
+    if isinstance(params, dict) and all(map(params.__contains__, names)):
+        return params
+    need = "parameters {" + ", ".join(map(repr, names)) + "} as `init` makes them"
+    got = "{" + ", ".join(map(repr, params)) + "}" if isinstance(params, dict) else type(params).__name__
+    raise OptionError(requires(name, need, got))
 
 
 @public
@@ -73,9 +83,7 @@ class Dense:
         bias_init: Initializer = initializers.zeros,
         dtype: Any = np.float32,
     ) -> None:
-        if not isinstance(features, int) or features < 1:
-            raise OptionError(requires("Dense", "a positive number of features", repr(features)))
-        self.features = features
+        self.features = positive("Dense", "features", features)
         self.bias = bias
         self.kernel_init = kernel_init or initializers.glorot_uniform()
         self.bias_init = bias_init
@@ -96,9 +104,7 @@ class Dense:
 
         Raises ShapeError where the last axis differs from the kernel's first, OptionError for another's parameters.
         """
-        if not isinstance(params, dict) or "kernel" not in params:
-            got = sorted(map(str, params)) if isinstance(params, dict) else type(params).__name__
-            raise OptionError(requires("Dense", "parameters {'kernel', 'bias'} as `init` makes them", got))
+        own("Dense", params, ("kernel", "bias") if self.bias else ("kernel",))
         return _affine(x, params["kernel"], params.get("bias"))
 
     __call__ = apply
@@ -179,6 +185,11 @@ class Sequential:
                 aval = output
         return tuple(params)
 
+    def _check(self, what: str, given: Any) -> None:
+        got = len(given) if isinstance(given, tuple | list) else type(given).__name__
+        if got != len(self.layers):
+            raise ShapeError(requires("Sequential", f"a tuple with {what} for {len(self.layers)} layers", got))
+
     def _run(self, k: int, params: Params, x: Any, options: dict[str, Any]) -> tuple[Any, Any]:
         """The output of layer k, and its new state: {} for most."""
         if not provenance.noting:  # nobody reads scopes
@@ -198,9 +209,9 @@ class Sequential:
         Without a key, random layers get none either: `Dropout` is then the identity. `train` says to stateful layers
         whether x is a batch to take statistics of.
         """
-        for what, given in (("parameters", params), ("a state", state)):
-            if given is not None and len(given) != len(self.layers):
-                raise ShapeError(requires("Sequential", f"{what} for {len(self.layers)} layers", f"{len(given)}"))
+        self._check("parameters", params)
+        if state is not None:
+            self._check("states", state)
         keys = iter(()) if key is None else iter(split(key, sum(self._random)))
         states = []
         for k, own in enumerate(params):

@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import OptionError, ShapeError, TraceError, requires
-from ..operations import mean, sqrt, square
+from ..errors import OptionError, ShapeError, requires
+from ..operations import asarray, mean, sqrt, square
+from ..ops.dtypes import weak
+from ..ops.elementwise import shape_of
+from ..ops.normalization import positive_eps
 from ..ops.windows import positive
 from ..transforms import stop_gradient
 from . import initializers
 from .functions import batch_norm, group_norm, layer_norm
+from .layers import own
 
 if TYPE_CHECKING:
     from .layers import Params
@@ -23,9 +27,14 @@ class _Norm:
     """A norm's learned scale and offset, one of each for a feature (the last axis)."""
 
     def __init__(self, scale: bool, offset: bool, eps: float, dtype: Any) -> None:
-        if not isinstance(eps, float | int) or not eps > 0:
-            raise OptionError(requires(type(self).__name__, "an eps that is positive", repr(eps)))
-        self.scale, self.offset, self.eps, self.dtype = scale, offset, eps, dtype
+        self.scale, self.offset, self.dtype = scale, offset, dtype
+        self.eps = positive_eps(type(self).__name__, eps)
+
+    def _own(self, params: Params) -> tuple[Any, Any]:
+        """The scale and the offset, each None where it is turned off."""
+        names = [name for name, on in (("scale", self.scale), ("offset", self.offset)) if on]
+        own(type(self).__name__, params, names)
+        return params.get("scale"), params.get("offset")
 
     def init(self, key: Any, shape: tuple[int, ...]) -> Params:
         """Parameters for inputs of a shape, of which only the last axis counts: scale 1, offset 0."""
@@ -77,25 +86,27 @@ class BatchNorm(_Norm):
         super().__init__(scale, offset, eps, dtype)
         if mode not in MODES:
             raise OptionError(requires("BatchNorm", f"a mode of {MODES}", repr(mode)))
-        if not 0 <= momentum < 1:
+        past = weak(momentum)
+        if not isinstance(past, int | float) or not 0 <= past < 1:
             raise OptionError(requires("BatchNorm", "a momentum from 0 to below 1", repr(momentum)))
         self.mode = mode
-        self.momentum = momentum
+        self.momentum = float(past)
         self.stateful = mode != "transductive"
 
     def apply(self, params: Params, x: Any, *, state: Any = None, train: bool = True) -> Any:
         """(..., features) to the same shape; for the stateful modes (output, state).
 
-        Raises what `nn.batch_norm` raises; TraceError with `train=False` where there is no state yet.
+        Raises what `nn.batch_norm` raises; OptionError for another layer's parameters, and for a state that is missing
+        with `train=False` or does not fit.
         """
+        x = x if hasattr(x, "shape") else asarray(x)
         axes = tuple(range(-len(x.shape), -1))
-        scale, offset = params.get("scale"), params.get("offset")
+        scale, offset = self._own(params)
         if not self.stateful:
             return batch_norm(x, scale, offset, axis=axes, eps=self.eps)
         if train:
             return batch_norm(x, scale, offset, axis=axes, eps=self.eps), self._next(state, x, axes)
-        if state is None:
-            raise TraceError(requires("BatchNorm", "a state, which a batch with train=True gives,", "None"))
+        _check_state(state, x.shape[-1:], "with train=False ")
         y = (x - state["mean"]) / sqrt(state["variance"] + self.eps)
         y = y if scale is None else y * scale
         return (y if offset is None else y + offset), state
@@ -107,6 +118,7 @@ class BatchNorm(_Norm):
             return new
         if state is None:
             return {name: stop_gradient(v) for name, v in new.items()}
+        _check_state(state, x.shape[-1:])
         kept, m = state, self.momentum
         return {name: m * kept[name] + (1 - m) * stop_gradient(v) for name, v in new.items()}
 
@@ -114,6 +126,15 @@ class BatchNorm(_Norm):
 
     def __repr__(self) -> str:
         return f"BatchNorm({self.mode!r}, scale={self.scale}, offset={self.offset}, eps={self.eps})"
+
+
+def _check_state(state: Any, shape: tuple[int, ...], when: str = "") -> None:
+    found: Any = None if state is None else type(state).__name__
+    if isinstance(state, dict):
+        found = {name: tuple(shape_of(v)) for name, v in state.items()}
+    if found != {"mean": tuple(shape), "variance": tuple(shape)}:
+        need = f"{when}the state that a batch with train=True gave, 'mean' and 'variance' of shape {tuple(shape)},"
+        raise OptionError(requires("BatchNorm", need, found))
 
 
 class LayerNorm(_Norm):
@@ -127,7 +148,7 @@ class LayerNorm(_Norm):
 
     def apply(self, params: Params, x: Any) -> Any:
         """(..., features) to the same shape. Raises what `nn.layer_norm` raises."""
-        return layer_norm(x, params.get("scale"), params.get("offset"), eps=self.eps)
+        return layer_norm(x, *self._own(params), eps=self.eps)
 
     __call__ = apply
 
@@ -154,7 +175,7 @@ class GroupNorm(_Norm):
 
     def apply(self, params: Params, x: Any) -> Any:
         """(..., h, w, features) to the same shape. Raises what `nn.group_norm` raises."""
-        return group_norm(x, self.groups, params.get("scale"), params.get("offset"), eps=self.eps)
+        return group_norm(x, self.groups, *self._own(params), eps=self.eps)
 
     __call__ = apply
 

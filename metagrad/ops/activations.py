@@ -15,6 +15,7 @@ import metagrad_kernels.relu as relu_kernels
 
 from ..core.primitive import Aval, Primitive
 from .arithmetic import add, multiply, negative, square, subtract, where
+from .dtypes import weak
 from .elementwise import Elementwise, UnaryByInput, UnaryByOutput, common_device, shape_of
 from .exponential import exp, expm1, logaddexp, tanh
 from .predicates import greater
@@ -153,7 +154,7 @@ def leaky_relu(x: Any, /, negative_slope: float = 0.01) -> Any:
     >>> mg.grad(mg.nn.leaky_relu)(0.0)
     Tensor(0.01, dtype=float64)
     """
-    return where(greater(x, 0), x, multiply(x, negative_slope))
+    return where(greater(x, 0), x, multiply(x, weak(negative_slope)))
 
 
 def elu(x: Any, /, alpha: float = 1.0) -> Any:
@@ -164,7 +165,7 @@ def elu(x: Any, /, alpha: float = 1.0) -> Any:
     Tensor([-1.,  0.,  2.], dtype=float64)
     """
     above = greater(x, 0)
-    return where(above, x, multiply(expm1(where(above, 0, x)), alpha))
+    return where(above, x, multiply(expm1(where(above, 0, x)), weak(alpha)))
 
 
 def gelu(x: Any, /, approximate: bool = False) -> Any:

@@ -76,7 +76,7 @@ class Affine(Primitive):
         return _batched(self, batched).bind(x, y, offset)
 
 
-@functools.cache
+@functools.lru_cache(4096)
 def _batched(affine: Affine, batched: tuple[bool, ...]) -> Affine:
     axes = tuple([k + 1 for k in affine.axes])
     return Affine(affine.product.batched(batched[:2]), (0, *axes) if batched[2] else axes)

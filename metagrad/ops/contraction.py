@@ -19,6 +19,7 @@ from ..core.primitive import Aval
 from ..errors import OptionError, ShapeError, requires
 from .arithmetic import multiply
 from .bilinear import Bilinear, added
+from .dtypes import weak
 from .elementwise import common_device, shape_of
 from .reductions import sum as sum_
 from .shape import matrix_transpose, normal_axis, permute_dims, reshape, whole_numbers
@@ -137,7 +138,7 @@ class Contract(Bilinear):
         return _batched(self, which)
 
 
-@functools.cache
+@functools.lru_cache(4096)
 def _batched(contract: Contract, batched: tuple[bool, ...]) -> Contract:
     new = next(c for c in LETTERS if c not in contract.a and c not in contract.b)
     a = new + contract.a if batched[0] else contract.a
@@ -227,6 +228,7 @@ def vecdot(x: Any, y: Any, /, *, axis: int = -1) -> Any:
 def tensordot(x: Any, y: Any, /, *, axes: Any = 2) -> Any:
     """The contraction of the last `axes` axes of x with the first of y, or of two named lists of axes."""
     m, n = len(shape_of(x)), len(shape_of(y))
+    axes = weak(axes)
     if isinstance(axes, tuple | list) and len(axes) == 2:
         named = [whole_numbers("tensordot", k, "axes that are whole numbers") for k in axes]
         left, right = ([normal_axis("tensordot", k, rank) for k in ks] for ks, rank in zip(named, (m, n), strict=True))

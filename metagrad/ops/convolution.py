@@ -141,7 +141,7 @@ class _Member(Bilinear):
         return _batched(self, which)
 
 
-@functools.cache
+@functools.lru_cache(4096)
 def _batched(member: _Member, batched: tuple[bool, ...]) -> _Member:
     new = next(c for c in LETTERS if c not in member.x + member.w + member.y)
     mapped = dict(zip(member.roles, (*batched, True), strict=True))

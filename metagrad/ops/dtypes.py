@@ -109,3 +109,12 @@ def _dtype_of(operation: str, x: Any) -> np.dtype[Any]:
     """The dtype of an array, or the one that a user named."""
     dtype = getattr(x, "dtype", None)
     return dtype if isinstance(dtype, np.dtype) else as_dtype(operation, x)
+
+
+def weak(x: Any) -> Any:
+    """A scalar of NumPy's as a Python number, which as a setting leaves the dtypes of arrays alone; others as they are.
+
+    >>> weak(np.float32(0.5)), weak("SAME")
+    (0.5, 'SAME')
+    """
+    return x.item() if isinstance(x, np.generic) else x

@@ -12,6 +12,7 @@ from ..core.primitive import Aval, Primitive
 from ..errors import DTypeError, IndexingError, OptionError, ShapeError, requires
 from .activations import log_softmax, softmax
 from .arithmetic import add, astype, multiply, negative, subtract
+from .dtypes import weak
 from .elementwise import common_device, shape_of
 from .predicates import equal
 from .reductions import sum as sum_
@@ -187,6 +188,7 @@ def softmax_cross_entropy(logits: Any, labels: Any, /, *, label_smoothing: float
     """
     logits, labels = _as_array(logits), _as_array(labels)
     losses = SoftmaxCrossEntropy().bind(logits, labels)
+    label_smoothing = weak(label_smoothing)
     if not isinstance(label_smoothing, int | float) or not 0 <= label_smoothing <= 1:
         raise OptionError(requires(_NAME, "label_smoothing from 0 to 1", repr(label_smoothing)))
     if not label_smoothing:

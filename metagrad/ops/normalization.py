@@ -19,6 +19,7 @@ import metagrad_kernels.normalization as kernels
 from ..core.primitive import Aval, Primitive, add_cotangents
 from ..errors import DTypeError, OptionError, ShapeError, requires
 from .arithmetic import add, divide, multiply, negative, sqrt, square, subtract
+from .dtypes import weak
 from .elementwise import common_device, shape_of
 from .fused import Fused
 from .reductions import mean
@@ -235,23 +236,30 @@ def group_norm(x: Any, /, groups: int, scale: Any = None, offset: Any = None, *,
     return _scaled(name, y, scale, offset)
 
 
+def positive_eps(name: str, eps: Any) -> float:
+    """A number above 0; raises OptionError for another."""
+    found = weak(eps)
+    if not isinstance(found, int | float) or not found > 0:
+        raise OptionError(requires(name, "a positive eps", repr(eps)))
+    return float(found)
+
+
 def _norm(name: str, x: Value, scale: Value, offset: Value, axis: Any, eps: Any) -> Value:
     shape = tuple(shape_of(x))
     axes = normal_axes(name, axis, len(shape))
     if getattr(x, "dtype", np.dtype(int)).kind != "f":
         raise DTypeError(requires(name, "an array in floating point", str(getattr(x, "dtype", type(x).__name__))))
-    if not isinstance(eps, int | float) or not eps > 0:
-        raise OptionError(requires(name, "a positive eps", repr(eps)))
+    eps = positive_eps(name, eps)
     count = math.prod([shape[a] for a in axes])
     if count < 2:
         need = "at least two values to take statistics of"
         raise ShapeError(requires(name, need, f"{count} along axis {axis} of shape {shape}"))
     rank = len(shape)
     if axes == tuple(range(axes[0], axes[-1] + 1)):
-        y, _ = Standardize(axes[0] - rank, axes[-1] - rank, float(eps)).bind(x)
+        y, _ = Standardize(axes[0] - rank, axes[-1] - rank, eps).bind(x)
     else:  # bring them together, and back
         order = [a for a in range(rank) if a not in axes] + list(axes)
-        y, _ = Standardize(-len(axes), -1, float(eps)).bind(permute_dims(x, tuple(order)))
+        y, _ = Standardize(-len(axes), -1, eps).bind(permute_dims(x, tuple(order)))
         y = permute_dims(y, tuple(int(k) for k in np.argsort(order)))
     return _scaled(name, y, scale, offset)
 

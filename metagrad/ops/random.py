@@ -18,7 +18,7 @@ import numpy as np
 from ..core.primitive import Aval, Primitive
 from ..errors import DTypeError, OptionError, ShapeError, requires
 from .arithmetic import add, astype, clip, multiply, remainder, subtract
-from .dtypes import as_dtype
+from .dtypes import as_dtype, weak
 from .elementwise import common_device, shape_of
 from .exponential import log
 from .indexing import getitem, take
@@ -284,6 +284,7 @@ def categorical(key: Any, logits: Any, axis: int = -1, shape: Any = None) -> Any
 
 def permutation(key: Any, x: Any, /, *, axis: int = 0) -> Any:
     """The numbers from 0 to x - 1 in random order, for an integer x; for an array, its slices along `axis`."""
+    x = weak(x)
     n = x if isinstance(x, int) else shape_of(x)[normal_axis("permutation", axis, len(shape_of(x)))]
     order = argsort(bits(key, (n,), np.uint64))
     return order if isinstance(x, int) else take(x, order, axis=axis)

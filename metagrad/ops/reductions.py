@@ -16,6 +16,7 @@ from ..core.primitive import Aval, Primitive
 from ..errors import OptionError, ShapeError, requires
 from .arithmetic import abs as abs_
 from .arithmetic import add, astype, divide, multiply, sqrt_or_zero, square, subtract, where
+from .dtypes import weak
 from .elementwise import shape_of
 from .exponential import exp, log
 from .predicates import equal, isfinite
@@ -314,6 +315,7 @@ def diff(x: Any, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: 
 
 def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: float = 2) -> Any:
     """(sum |x|^ord)^(1/ord) over an axis, several, or all; ord may be inf, -inf or 0. At 0 its derivatives are 0."""
+    ord = weak(ord)
     if ord == 2:
         return sqrt_or_zero(sum(square(x), axis=axis, keepdims=keepdims))
     size = abs_(x)

@@ -36,7 +36,7 @@ class _Rule:
 
     def __init__(self, lr: Rate) -> None:
         if not callable(lr) and not (isinstance(lr, Tensor | np.ndarray) and lr.shape == ()):
-            number(self.name, "lr", lr, 0)
+            lr = number(self.name, "lr", lr, 0)
         self.lr = lr
 
     def rates(self, lr: Value, step: Value) -> tuple[Value, ...]:

@@ -8,9 +8,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..core.tensor import public
 from ..errors import OptionError, requires
 from ..ops.arithmetic import add, astype, divide, minimum, multiply, pow, subtract, where
+from ..ops.dtypes import weak
 from ..ops.exponential import cos
 from ..ops.predicates import floor, greater_equal
 
@@ -27,12 +30,13 @@ def _schedule(formula: Callable[[Value], Value]) -> Schedule:
     boundary = public(formula)
 
     def at(step: Any) -> Any:
-        return float(boundary(step)) if isinstance(step, int) else boundary(step)
+        return float(boundary(step)) if isinstance(step, int | np.integer) else boundary(step)
 
     return at
 
 
 def _steps(name: str, what: str, n: int) -> int:
+    n = weak(n)
     if not isinstance(n, int) or n < 1:
         raise OptionError(requires(name, f"a positive integer as {what}", repr(n)))
     return n
@@ -55,7 +59,7 @@ def exponential_decay(init_value: float, decay_rate: float, decay_steps: int = 1
     >>> exponential_decay(1.0, 0.5, decay_steps=10)(20)
     0.25
     """
-    _steps("exponential_decay", "decay_steps", decay_steps)
+    decay_steps = _steps("exponential_decay", "decay_steps", decay_steps)
 
     def formula(step: Value) -> Value:
         exponent = divide(step, decay_steps)
@@ -71,7 +75,7 @@ def cosine_decay(init_value: float, decay_steps: int, final_value: float = 0.0) 
     >>> cosine_decay(1.0, 10)(5), cosine_decay(1.0, 10)(99)
     (0.5, 0.0)
     """
-    _steps("cosine_decay", "decay_steps", decay_steps)
+    decay_steps = _steps("cosine_decay", "decay_steps", decay_steps)
 
     def formula(step: Value) -> Value:
         angle = multiply(divide(minimum(step, decay_steps), decay_steps), math.pi)
@@ -87,7 +91,7 @@ def linear_warmup(peak_value: float, warmup_steps: int, after: Schedule = None) 
     >>> linear_warmup(1.0, 4)(1), linear_warmup(1.0, 4)(9)
     (0.25, 1.0)
     """
-    _steps("linear_warmup", "warmup_steps", warmup_steps)
+    warmup_steps = _steps("linear_warmup", "warmup_steps", warmup_steps)
     later = public(after) if after is not None else None
 
     def formula(step: Value) -> Value:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..core.batching import BatchTrace, BatchTracer
 from ..core.pytree import broadcast_prefix, flatten, leaves_with_nones, unflatten
 from ..core.tensor import to_public, to_value
@@ -74,7 +76,7 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
             if axis is None:
                 moved.append(value)
                 continue
-            if not isinstance(axis, int):
+            if not isinstance(axis, int | np.integer):
                 raise ShapeError(requires("vmap", "in_axes of numbers and None", repr(axis)))
             shape = getattr(value, "shape", ())
             if not -len(shape) <= axis < len(shape):
@@ -106,7 +108,7 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
 
 def _axes_of(axes: Any, tree: Any, leaves: list[Any]) -> list[Any]:
     """An axis for each leaf. None in the tree is an empty subtree and takes none, None among the axes is a value."""
-    if axes is None or isinstance(axes, int):
+    if axes is None or isinstance(axes, int | np.integer):
         return [axes] * len(leaves)
     spread = broadcast_prefix(axes, tree)
     return [axis for axis, leaf in zip(spread, leaves_with_nones(tree), strict=True) if leaf is not None]

@@ -19,12 +19,16 @@ MD5 = hashlib.md5(CONTENT).hexdigest()
 
 
 class Server(ThreadingHTTPServer):
-    """Serves `files`; with `ranges`, from any byte on; sends no more than `most` bytes of what it announces."""
+    """Serves `files`; with `ranges`, from any byte on; sends no more than `most` bytes of what it announces.
+
+    `headers` go out with each file, and an `error` in its place.
+    """
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.files = {"/file.zip": CONTENT}
         self.ranges, self.most, self.announces = True, None, True
+        self.headers, self.error = {}, None
         self.sent = []  # (first byte, number of bytes) of each answer
 
     @property
@@ -35,8 +39,8 @@ class Server(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         server, content = self.server, self.server.files.get(self.path)
-        if content is None:
-            self.send_error(404)
+        if content is None or server.error:
+            self.send_error(server.error or 404)
             return
         asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         first = int(asked[1]) if asked and server.ranges else 0
@@ -49,6 +53,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {first}-{len(content) - 1}/{len(content)}")
         if server.announces:
             self.send_header("Content-Length", str(len(body)))
+        for name, value in server.headers.items():
+            self.send_header(name, value)
         self.end_headers()
         body = body[: server.most]
         server.sent.append((first, len(body)))
@@ -139,16 +145,55 @@ def test_a_wrong_checksum_leaves_nothing(get, tmp_path, before):
     assert get().read_bytes() == CONTENT
 
 
-def test_a_file_that_the_server_has_not_says_so(server, get, tmp_path):
-    with pytest.raises(DataError, match=r"http://127.0.0.1:\d+/nothing to reach .* 404"):
-        get(name="/nothing")
+@pytest.mark.parametrize("before", [b"", CONTENT[:1000]])
+def test_a_server_that_begins_anew_and_is_cut_each_time_leaves_no_part_to_go_on_with(server, get, tmp_path, before):
+    server.ranges, server.most = False, 10_000
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "file.zip.part").write_bytes(before)
+    words = rf"but got 10000 bytes in {ATTEMPTS} attempts from a server that begins anew each time: no more$"
+    with pytest.raises(DataError, match=words):
+        get()
     assert lying_in(tmp_path / "new") == []
+
+
+def test_a_page_in_the_place_of_the_file_does_not_cost_what_has_arrived(server, get, tmp_path):
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "file.zip.part").write_bytes(CONTENT[:1000])
+    server.ranges, server.headers = False, {"Content-Type": "text/html; charset=utf-8"}
+    with pytest.raises(DataError, match=r"requires the file at http\S+ but got a page of HTML$"):
+        get()
+    server.ranges, server.headers = True, {}
+    get()
+    assert server.sent[-1] == (1000, 299_000)
+
+
+def test_a_length_that_is_no_number_is_as_good_as_none(server, get):
+    server.announces, server.headers = False, {"Content-Length": "long"}
+    assert get().read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("error", [404, 500, 503])
+@pytest.mark.parametrize("before", [b"", CONTENT[:1000]])
+def test_an_error_of_the_server_is_said_and_costs_nothing_that_has_arrived(server, get, tmp_path, error, before):
+    server.error = error
+    if before:
+        (tmp_path / "new").mkdir()
+        (tmp_path / "new" / "file.zip.part").write_bytes(before)
+    with pytest.raises(DataError, match=rf"requires the file at http://127.0.0.1:\d+/file.zip but got .* {error}: \w+"):
+        get()
+    assert lying_in(tmp_path / "new") == ["file.zip.part"] * bool(before)
 
 
 def test_no_server_says_so(tmp_path, monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with pytest.raises(DataError, match=r"requires http://127.0.0.1:1/x to reach"):
+    with pytest.raises(DataError, match=r"requires the file at http://127.0.0.1:1/x but got \[Errno \d+\] \w+"):
         fetch("test", "http://127.0.0.1:1/x", tmp_path / "x", MD5, progress=False)
+
+
+def test_a_folder_that_cannot_be_written_is_named(server, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(DataError, match=r"requires a folder \S+/file/in that can be written but got .*file"):
+        fetch("test", f"{server.url}/file.zip", tmp_path / "file" / "in" / "x", MD5, progress=False)
 
 
 def test_the_bar_counts_what_was_there_before(server, tmp_path, capsys):
@@ -168,24 +213,28 @@ def official(server, tmp_path, monkeypatch):
     return server
 
 
+def omniglot(**options):
+    return data.omniglot(subset=True, progress=False, **options)
+
+
 def test_omniglot_is_downloaded_on_request_only_and_only_once(official, cache):
     with pytest.raises(DataError, match="download=True"):
-        data.omniglot(progress=False)
+        omniglot()
     assert official.sent == []
-    assert len(data.omniglot(download=True, progress=False)) == 18
+    assert len(omniglot(download=True)) == 18
     assert lying_in(cache / "omniglot") == ["images_background.zip", "images_evaluation.zip"]
-    assert len(data.omniglot(download=True, progress=False)) == len(data.omniglot(progress=False)) == 18
+    assert len(omniglot(download=True)) == len(omniglot()) == 18
     assert len(official.sent) == 2
 
 
 def test_a_download_of_omniglot_that_lacks_its_second_zip_goes_on_with_that(official, cache):
     second = official.files.pop("/images_evaluation.zip")
     with pytest.raises(DataError, match="404"):
-        data.omniglot(download=True, progress=False)
+        omniglot(download=True)
     with pytest.raises(DataError, match="images_background alone in"):
-        data.omniglot(progress=False)
+        omniglot()
     official.files["/images_evaluation.zip"] = second
-    assert len(data.omniglot(download=True, progress=False)) == 18
+    assert len(omniglot(download=True)) == 18
     assert len(official.sent) == 2
 
 

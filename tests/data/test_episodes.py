@@ -144,9 +144,9 @@ def test_classes_turns_and_drawings_are_all_used_alike():
     [
         ({"ways": 4}, OptionError, "ways of at most 3, the number of classes, but got 4"),
         ({"queries": 4}, OptionError, r"at least 5 drawings, for 1 shots and 4 queries, but got 1 with 4"),
-        ({"ways": 0}, OptionError, "a positive integer as ways but got 0"),
-        ({"shots": 1.0}, OptionError, "a positive integer as shots but got 1.0"),
-        ({"queries": 0}, OptionError, "a positive integer as queries but got 0"),
+        ({"ways": 0}, OptionError, "an integer of at least 1 as ways but got 0"),
+        ({"shots": 1.0}, OptionError, "an integer of at least 1 as shots but got 1.0"),
+        ({"queries": 0}, OptionError, "an integer of at least 1 as queries but got 0"),
     ],
 )
 def test_episodes_that_cannot_be_are_refused(numbers, error, words):
@@ -164,7 +164,7 @@ def test_pictures_that_are_not_square_are_sampled_but_not_turned():
 
 def test_no_tasks_and_a_draw_of_another_sampler_are_refused():
     episodes = Episodes(telling([2, 2]), ways=1, shots=1, queries=1, rotate=False)
-    with pytest.raises(OptionError, match="a positive integer as tasks but got 0"):
+    with pytest.raises(OptionError, match="an integer of at least 1 as tasks but got 0"):
         episodes(np.random.default_rng(0), 0)
     one = np.ones((1, 1), np.int64)
     with pytest.raises(OptionError, match="requires rotate=True"):

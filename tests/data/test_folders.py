@@ -1,6 +1,7 @@
 """Pictures in folders, and the published lists of miniImageNet and CIFAR-FS, on small pictures of our own."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -88,6 +89,35 @@ def test_a_picture_that_changed_is_read_again(folders):
 def test_what_cannot_be_read_is_refused(folders, change, error, words):
     with pytest.raises(error, match=rf"^\[image_folders\] requires .*{words}"):
         data.image_folders(**{"root": folders, "progress": False, **change})
+
+
+@pytest.mark.parametrize("broken", ["", "b", "b/1.png"])
+def test_a_link_that_leads_nowhere_is_called_so(folders, tmp_path, broken):
+    path = folders / broken
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to(tmp_path / "elsewhere")
+    assert len(data.image_folders(folders, size=8, progress=False)) == 3
+    (tmp_path / "elsewhere").rename(tmp_path / "gone")
+    with pytest.raises(DataError, match=rf"{path}'? \(a symbolic link that leads nowhere\)$"):
+        data.image_folders(folders, size=8, progress=False)
+
+
+def test_a_link_that_leads_nowhere_beside_the_chosen_classes_does_no_harm(folders, tmp_path):
+    (folders / "d").symlink_to(tmp_path / "gone")
+    has(data.image_folders(folders, ("a", "c"), size=8, progress=False), {"a": 3, "c": 1})
+
+
+def test_a_folder_that_cannot_be_listed_is_named_and_not_left_out(folders, monkeypatch):
+    original = os.scandir
+
+    def scandir(path):
+        if str(path) == str(folders / "b"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return original(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)  # a test that runs as root may list all folders
+    with pytest.raises(DataError, match=r"requires a folder that can be read but got .*Permission denied: .*b'"):
+        data.image_folders(folders, size=8, progress=False)
 
 
 def test_a_folder_without_classes_and_a_damaged_picture_are_refused(folders, tmp_path):

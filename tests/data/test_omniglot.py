@@ -1,7 +1,9 @@
 """Reading Omniglot: from zips and folders of its layout, by two image settings; clear words when it is not there."""
 
+import itertools
 import os
 import re
+import shutil
 import zipfile
 
 import archives
@@ -9,13 +11,14 @@ import numpy as np
 import pytest
 
 from metagrad import data
+from metagrad.data import omniglot_files
 from metagrad.errors import DataError, OptionError
 
 REAL = os.environ.get("METAGRAD_DATA")
 
 
 def read(where=None, **options):
-    return data.omniglot(where, progress=False, **options)
+    return data.omniglot(where, **{"subset": True, "progress": False} | options)
 
 
 @pytest.fixture
@@ -113,11 +116,68 @@ def test_half_of_the_data_set_is_not_taken_for_the_whole(tmp_path):
         read(tmp_path / "data")
 
 
-@pytest.mark.parametrize("whole", [0.2, 0.9, 0.999])
-def test_a_partial_zip_is_called_one(zips, whole):
+@pytest.fixture
+def whole(monkeypatch):
+    """Has the small archives taken for the whole data set."""
+    monkeypatch.setattr(omniglot_files, "CHARACTERS", {"background": 14, "evaluation": 4})
+    monkeypatch.setattr(omniglot_files, "DRAWINGS", archives.DRAWINGS)
+
+
+@pytest.mark.parametrize(
+    ("lost", "words"),
+    [
+        (
+            ["images_evaluation/Tibetan/character02", "images_background/Korean"],
+            r"requires 14 background and 4 evaluation characters with 3 drawings each, or subset=True to take what is "
+            r"there, but got 12 background and 3 evaluation characters, in \S+/images_background and \S+_evaluation$",
+        ),
+        (
+            ["images_background/Korean/character01/0007_02.png"],
+            "14 background and 4 evaluation characters, Korean/character01 with 2 drawings, in",
+        ),
+        (
+            [f"images_{part}/character01/0007_01.png" for part in ("background/Korean", "evaluation/Angelic")],
+            "characters, Korean/character01 with 2 drawings and 1 more of another number than 3, in",
+        ),
+        (["images_background/*"], "but got 0 background and 4 evaluation characters, in"),
+    ],
+)
+def test_a_copy_that_was_interrupted_is_not_taken_for_the_data_set(tmp_path, whole, lost, words):
+    folder = archives.write_folders(tmp_path / "data")
+    assert len(read(folder, subset=False)) == 18
+    for path in itertools.chain.from_iterable(folder.glob(pattern) for pattern in lost):
+        path.unlink() if path.is_file() else shutil.rmtree(path)
+    with pytest.raises(DataError, match=words):
+        read(folder, subset=False)
+    left = read(folder)
+    with pytest.raises(DataError, match=words):  # also when its pictures are in the cache
+        read(folder, subset=False)
+    assert left.counts.sum() == len(list(folder.glob("*/*/*/*.png")))
+
+
+def test_one_part_alone_must_be_whole_too(tmp_path, zips, whole):
+    assert len(read(zips / "images_evaluation.zip", subset=False)) == 4
+    folder = archives.write_folders(tmp_path / "data") / "images_evaluation"
+    shutil.rmtree(folder / "Tibetan" / "character01")
+    with pytest.raises(DataError, match=r"requires 4 evaluation characters .* but got 3 evaluation characters, in"):
+        read(folder, subset=False)
+
+
+@pytest.mark.parametrize("broken", ["data", "data/images_evaluation/Tibetan/character01/0007_01.png"])
+def test_a_link_that_leads_nowhere_is_called_so(tmp_path, zips, broken):
+    if broken != "data":
+        archives.write_folders(tmp_path / "data")
+        (tmp_path / broken).unlink()
+    (tmp_path / broken).symlink_to(tmp_path / "gone")
+    with pytest.raises(DataError, match=rf"{broken}.? \(a symbolic link that leads nowhere\)"):
+        read(tmp_path / "data")
+
+
+@pytest.mark.parametrize("share", [0.2, 0.9, 0.999])
+def test_a_partial_zip_is_called_one(zips, share):
     path = zips / "images_evaluation.zip"
     content = path.read_bytes()
-    path.write_bytes(content[: int(whole * len(content))])
+    path.write_bytes(content[: int(share * len(content))])
     with pytest.raises(DataError, match=r"requires a whole zip but got .*images_evaluation\.zip, \d+ bytes, a partial"):
         read(zips)
 
@@ -185,7 +245,7 @@ def test_unknown_settings_are_refused_before_anything_is_read(tmp_path, options,
 @pytest.mark.skipif(not REAL, reason="METAGRAD_DATA does not say where Omniglot is")
 @pytest.mark.parametrize("resample", ["nearest", "lanczos"])
 def test_the_real_omniglot_has_1623_characters_of_50_alphabets_drawn_by_20_people(resample):
-    classes = read(REAL, resample=resample)
+    classes = read(REAL, resample=resample, subset=False)
     assert (len(classes), classes.groups.count("background"), classes.groups.count("evaluation")) == (1623, 964, 659)
     assert classes.images.shape == (1623, 20, 28, 28, 1)
     assert len({name.split("/")[0] for name in classes.names}) == 50

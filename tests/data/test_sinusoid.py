@@ -3,8 +3,10 @@
 import math
 
 import numpy as np
+import pytest
 
 from metagrad.data import Sinusoids, episodes
+from metagrad.errors import OptionError
 
 
 def test_amplitudes_and_phases_fill_their_ranges():
@@ -50,3 +52,9 @@ def test_support_and_query_are_different_points_of_the_same_waves():
 def test_the_same_seed_gives_the_same_tasks():
     first, second = (episodes(np.random.default_rng(7), 4, 5)[1] for _ in range(2))
     np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize(("tasks", "shots", "words"), [(0, 5, "as tasks but got 0"), (4, 0.5, "as shots but got 0.5")])
+def test_no_tasks_and_no_points_are_refused(tasks, shots, words):
+    with pytest.raises(OptionError, match=rf"requires an integer of at least 1 {words}"):
+        episodes(np.random.default_rng(0), tasks, shots)

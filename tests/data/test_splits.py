@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metagrad.data import ImageClasses, split
-from metagrad.errors import DataError, OptionError
+from metagrad.data import Episodes, ImageClasses, split
+from metagrad.errors import DataError, DTypeError, OptionError
 
 # As many characters as Omniglot: 30 background and 20 evaluation alphabets.
 NAMES = [f"Alphabet{k % 30:02}/character{k // 30:02}" for k in range(964)]
@@ -75,12 +75,19 @@ def test_a_shuffle_does_not_follow_the_alphabets():
     assert 0.35 < test.groups.count("evaluation") / len(test) < 0.46  # 659 / 1623 = 0.41
 
 
-@given(number=st.integers(1, 60), seed=st.integers(0, 9), kind=st.sampled_from(["shuffled", "paper"]))
-def test_other_data_sets_are_divided_in_the_same_proportions(number, seed, kind):
+@given(number=st.integers(3, 60), seed=st.integers(0, 9), kind=st.sampled_from(["shuffled", "paper"]))
+def test_other_data_sets_are_divided_in_the_same_proportions_and_no_part_is_empty(number, seed, kind):
     parts = split(plain(number), kind, seed=seed)
     assert sorted(itertools.chain(*(part.names for part in parts))) == sorted(map(str, range(number)))
     share = (1100, 100, 423) if kind == "shuffled" else (1200, 100, 323)
-    assert all(abs(len(part) - number * s / 1623) <= 1 for part, s in zip(parts, share, strict=True))
+    assert all(abs(len(part) - number * s / 1623) <= 1 or number < 16 for part, s in zip(parts, share, strict=True))
+    assert all(parts)
+
+
+def test_so_few_classes_are_divided_with_one_for_validation():
+    for kind in ("shuffled", "paper"):
+        sizes = {number: tuple(map(len, split(plain(number), kind))) for number in (3, 4, 6)}
+        assert sizes == {3: (1, 1, 1), 4: (2, 1, 1), 6: (4, 1, 1)}
 
 
 def test_lists_are_taken_in_their_order(tmp_path):
@@ -116,8 +123,16 @@ def test_lists_that_cannot_be_right_are_named(lists, spoil, words):
         (lambda: split(plain(40), "background"), "background alphabets, and evaluation ones, but got 0"),
         (lambda: split(OMNIGLOT.with_rotations()), "classes that are not turned"),
         (lambda: split(OMNIGLOT, seed=-1), "at least 0 as seed but got -1"),
+        (lambda: split(plain(2)), "at least 3 classes, one for each part, but got 2"),
     ],
 )
 def test_what_cannot_be_split_is_refused(make, words):
     with pytest.raises(OptionError, match=words):
         make()
+
+
+def test_pictures_that_are_no_classes_yet_are_refused_with_the_way_to_make_them_so():
+    pictures = np.zeros((5, 3, 28, 28, 1), np.uint8)
+    for make in (lambda: split(pictures), lambda: Episodes(pictures, ways=2, shots=1, queries=1)):
+        with pytest.raises(DTypeError, match=r"an ImageClasses, as ImageClasses.of\(images, names\) makes one"):
+            make()

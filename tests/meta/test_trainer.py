@@ -274,6 +274,12 @@ def test_the_loop_costs_little_beside_the_step(tmp_path):
     assert (time.perf_counter() - began) / count < 50e-6
 
 
+@pytest.mark.parametrize("name", ["validate_every", "log_every", "checkpoint_every"])
+def test_a_trainer_that_never_would_is_refused(tmp_path, name):
+    with pytest.raises(OptionError, match=rf"^\[Trainer\] requires a positive integer for the {name} but got 0$"):
+        meta.Trainer(lambda state, batch: (state, 0.0), lambda generator: None, tmp_path, **{name: 0})
+
+
 def test_rows_are_plain_json(tmp_path):
     runs.train(tmp_path, 4)
     for line in (tmp_path / "metrics.jsonl").read_text().splitlines():

@@ -127,7 +127,7 @@ def test_orthogonal_has_orthonormal_columns_or_rows(shape):
 @pytest.mark.parametrize(
     ("call", "error", "says"),
     [
-        (lambda: nn.Dense(0), OptionError, r"\[Dense\] requires a positive number of features but got 0"),
+        (lambda: nn.Dense(0), OptionError, r"\[Dense\] requires a positive integer for the features but got 0"),
         (lambda: nn.Dense(2).init(KEY, ()), ShapeError, r"\[Dense\]"),
         (lambda: nn.Sequential(3), OptionError, r"\[Sequential\] requires layers and functions but got 3"),
         (lambda: nn.Sequential(nn.Dense(1)).apply((), np.ones(2)), ShapeError, r"parameters for 1 layers but got 0"),

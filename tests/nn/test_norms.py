@@ -8,7 +8,7 @@ from tolerances import close
 
 import metagrad as mg
 from metagrad import meta, nn
-from metagrad.errors import DTypeError, OptionError, ShapeError, TraceError
+from metagrad.errors import DTypeError, OptionError, ShapeError
 from metagrad.ops.normalization import Standardize, StandardizePullback
 from metagrad.testing import check_gradients
 
@@ -222,6 +222,9 @@ def test_all_but_the_offsets_move():
 X = np.ones((4, 3, 3, 2))
 
 
+BARE = nn.BatchNorm("running", scale=False, offset=False)
+
+
 @pytest.mark.parametrize(
     ("call", "error", "sentence"),
     [
@@ -273,9 +276,57 @@ X = np.ones((4, 3, 3, 2))
             "[BatchNorm] requires a momentum from 0 to below 1 but got 1.0",
         ),
         (
-            lambda: nn.BatchNorm("support").apply({}, X, train=False),
-            TraceError,
-            "[BatchNorm] requires a state, which a batch with train=True gives, but got None",
+            lambda: BARE.apply({}, X, train=False),
+            OptionError,
+            "[BatchNorm] requires with train=False the state that a batch with train=True gave, 'mean' and 'variance' "
+            "of shape (2,), but got None",
+        ),
+        (
+            lambda: BARE.apply({}, X, state=(0.0, 1.0), train=False),
+            OptionError,
+            "[BatchNorm] requires with train=False the state that a batch with train=True gave, 'mean' and 'variance' "
+            "of shape (2,), but got tuple",
+        ),
+        (
+            lambda: BARE.apply({}, X, state={"mean": np.zeros(1), "variance": np.ones(1)}),
+            OptionError,
+            "[BatchNorm] requires the state that a batch with train=True gave, 'mean' and 'variance' of shape (2,), "
+            "but got {'mean': (1,), 'variance': (1,)}",
+        ),
+        (
+            lambda: nn.BatchNorm("running", momentum="most"),
+            OptionError,
+            "[BatchNorm] requires a momentum from 0 to below 1 but got 'most'",
+        ),
+        (
+            lambda: nn.LayerNorm(eps="small"),
+            OptionError,
+            "[LayerNorm] requires a positive eps but got 'small'",
+        ),
+        (
+            lambda: nn.BatchNorm().apply({"offset": np.zeros(2)}, X),
+            OptionError,
+            "[BatchNorm] requires parameters {'scale', 'offset'} as `init` makes them but got {'offset'}",
+        ),
+        (
+            lambda: nn.GroupNorm(1, offset=False).apply(None, X),
+            OptionError,
+            "[GroupNorm] requires parameters {'scale'} as `init` makes them but got NoneType",
+        ),
+        (
+            lambda: nn.Conv2D(4, 3).apply({"scale": np.zeros(2)}, X),
+            OptionError,
+            "[Conv2D] requires parameters {'kernel', 'bias'} as `init` makes them but got {'scale'}",
+        ),
+        (
+            lambda: nn.Sequential(BARE, nn.relu).apply(None, X),
+            ShapeError,
+            "[Sequential] requires a tuple with parameters for 2 layers but got NoneType",
+        ),
+        (
+            lambda: nn.Sequential(BARE, nn.relu).apply(({}, {}), X, state={"mean": 0.0, "variance": 1.0}),
+            ShapeError,
+            "[Sequential] requires a tuple with states for 2 layers but got dict",
         ),
     ],
 )

@@ -112,7 +112,7 @@ class _Plan(NamedTuple):
     taps: int
 
 
-@functools.lru_cache(512)
+@functools.lru_cache(256)
 def _plan(
     gatherings: Callable[..., tuple[Gathering, ...]], geometry: Geometry, size: Pair, window: Pair, n: int
 ) -> _Plan:
