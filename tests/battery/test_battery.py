@@ -332,4 +332,4 @@ def test_every_primitive_has_a_case():
         if case in DIFFERENTIABLE:
             covered |= primitives_of(mg.grad(loss(case.f), argnums=tuple(case.moving)), case.example())
     missing = {cls.__name__ for cls in primitives() if cls not in covered}
-    assert not missing, f"primitives without a case in tests/battery/cases.py: {sorted(missing)}"
+    assert not missing, f"primitives without a case in tests/battery/cases: {sorted(missing)}"
