@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-import threading
 
 import numpy as np
 import pytest
+from at_once import at_once
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -139,20 +139,9 @@ def test_the_number_of_threads_does_not_change_a_bit(use_threads):
 
 def test_python_threads_may_call_at_once():
     expected = all_three(*example(), "cpu")
-    wrong = []
-
-    def work():
-        for _ in range(20):
-            for a, b in zip(expected, all_three(*example(), "cpu"), strict=True):
-                if not np.array_equal(a, b):
-                    wrong.append(1)
-
-    workers = [threading.Thread(target=work) for _ in range(4)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert not wrong
+    for results in at_once(lambda: all_three(*example(), "cpu"), threads=4, times=20):
+        for a, b in zip(expected, results, strict=True):
+            np.testing.assert_array_equal(a, b)
 
 
 @each_implementation

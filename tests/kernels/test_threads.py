@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 import time
 
 import numpy as np
 import pytest
+from at_once import at_once
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numba import types
@@ -67,17 +67,8 @@ def test_all_threads_work_at_once(use_threads):
 
 def test_callers_do_not_wait_for_each_other(use_threads):
     use_threads(2)
-    wrong = []
-
-    def work():
-        wrong.extend(1 for _ in range(200) if not (counted(64, 20) == 20).all())
-
-    workers = [threading.Thread(target=work) for _ in range(4)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert not wrong
+    for counts in at_once(lambda: counted(64, 20), threads=4, times=200):
+        assert (counts == 20).all()
 
 
 def test_a_thread_that_sleeps_is_woken(use_threads):
