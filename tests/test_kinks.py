@@ -103,6 +103,14 @@ def test_the_slope_of_a_root_at_zero_is_infinite():
     assert derivatives(lambda x: mg.pow(x, mg.asarray(0.5)), 0.0, order=1) == [math.inf]
 
 
+@pytest.mark.parametrize("outer", [mg.jacrev, mg.jacfwd])
+@pytest.mark.parametrize("inner", [mg.jacrev, mg.jacfwd])
+def test_a_power_has_both_of_its_mixed_derivatives_at_exponent_zero(outer, inner):
+    hessian = outer(inner(lambda p: mg.pow(p[0], p[1])))
+    close(hessian(mg.asarray([2.0, 0.0])), [[0, 0.5], [0.5, math.log(2) ** 2]], order=2)
+    np.testing.assert_array_equal(hessian(mg.asarray([0.0, 0.0])), np.zeros((2, 2)))
+
+
 @pytest.mark.parametrize("name", ["max", "min"])
 def test_ties_of_extremes_share_equally(name):
     f = getattr(mg, name)

@@ -102,6 +102,7 @@ row("pow", real(2, 3), both=lambda xp, x: x**-2.0, detail="inverse square")
 row("pow", positive(2, 3), both=lambda xp, x: x**0.5, detail="root")
 row("pow", real(2, 3), f=lambda x: x**1 + x**0, ref=lambda x: x + 1, detail="one and zero")
 row("pow", real(2, 3), both=lambda xp, x: 2.5**x, detail="number base")
+row("pow", positive(2, 3), const([0.0, 1.0, 2.0]), detail="whole exponents")
 row("pow", integers(1, 4, 3), integers(0, 3, 3), detail="integers")
 row(
     "pow",
