@@ -194,6 +194,19 @@ def test_the_determinant_of_a_singular_matrix_has_all_derivatives():
     check_gradients(mg.linalg.det, [mg.zeros((3, 3))], order=3)
 
 
+def test_what_is_not_chosen_takes_no_derivative_of_an_infinite_slope():
+    x, chosen = mg.asarray([9.0, 4.0]), np.array([False, True])
+    for rooted in (lambda x: mg.where(chosen, x, 0), lambda x: mg.where(~chosen, 0, x)):
+        np.testing.assert_array_equal(mg.grad(lambda x, f=rooted: mg.sum(mg.sqrt(f(x))))(x), [0, 0.25])
+
+
+def test_zeros_above_a_cholesky_factor_s_diagonal_let_no_nan_through():
+    x = mg.asarray([[4.0, 2.0], [2.0, 5.0]])
+    masked = mg.grad(lambda x: mg.sum(mg.tril(mg.log(mg.linalg.cholesky(x)))))(x)
+    rows, columns = np.tril_indices(2)
+    np.testing.assert_array_equal(masked, mg.grad(lambda x: mg.sum(mg.log(mg.linalg.cholesky(x)[rows, columns])))(x))
+
+
 def test_a_minus_infinity_in_logsumexp_is_a_term_of_zero():
     x = np.array([0.5, -np.inf, 1.5])
     p = np.array([1, 0, math.e]) / (1 + math.e)

@@ -20,6 +20,7 @@ for _name in ("sum", "mean", "prod", "var", "std"):
 row("sum", real(), detail="scalar")
 for _axis in (0, 1, -1, (0, 1), None):
     row("sum", real(6, 30, 4), axis=_axis, detail=f"large, axis={_axis}")
+row("sum", real(4, 3, 5, 6), axis=(0, 2), detail="large, axes apart")
 row("sum", integers(-9, 9, 2, 3), detail="int")
 row("sum", real(0, 3), detail="empty")
 row("sum", real(0, 3), axis=1)
