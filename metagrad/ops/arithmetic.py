@@ -250,9 +250,6 @@ class Cast(Elementwise):
     def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
         return d
 
-    def jvp(self, i: int, tangent: Value, output: Value, *inputs: Value) -> Value:
-        return astype(tangent, self.dtype)
-
 
 _ADD, _SUBTRACT, _NEGATIVE, _MULTIPLY, _DIVIDE = Add(), Subtract(), Negative(), Multiply(), Divide()
 _SQUARE, _ABS, _SQRT, _WHERE = Square(), Abs(), Sqrt(), Where()
