@@ -11,6 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from metagrad_kernels.convolution import OPERATION, Geometry, convolution, input_gradient, weight_gradient
+from metagrad_kernels.convolution.cpu import CHUNK
 
 IMPLEMENTATIONS = ["reference", "cpu"]
 each_implementation = pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
@@ -116,6 +117,14 @@ def test_the_implementations_agree(problem):
     pairs = zip(*(all_three(x, w, g, geometry, name) for name in IMPLEMENTATIONS), counts, strict=True)
     for reference, fast, count in pairs:
         assert_close(fast, reference, count)
+
+
+@pytest.mark.parametrize("channels", [3, 9])
+def test_a_gradient_of_weights_sums_over_more_pixels_than_are_read_at_once(channels):
+    x, w, g, geometry = example(n=41, channels=channels, features=5)
+    assert math.prod(g.shape[1:4]) > CHUNK
+    got, expected = (weight_gradient(x, g, geometry, w.shape[1:3], implementation=name) for name in IMPLEMENTATIONS)
+    assert_close(got, expected, math.prod(g.shape[1:4]))
 
 
 def example(dtype=np.float32, tasks=3, n=5, size=9, channels=16, features=40):

@@ -98,9 +98,9 @@ def backward(geometry: Geometry, size: Pair, window: Pair) -> Gathering:
     inverse = np.full((size[0] * size[1], table.shape[1]), -1)
     q, tap = np.nonzero(table >= 0)
     inverse[table[q, tap], tap] = q
-    (vertical, horizontal), ((top, _), (left, _)) = geometry.stride, geometry.padding
+    vertical, horizontal = geometry.stride
     row, column = np.divmod(np.arange(len(inverse)), size[1])
-    kind = (row + top) % vertical * horizontal + (column + left) % horizontal
+    kind = row % vertical * horizontal + column % horizontal
     found = []
     for k in np.unique(kind):
         pixels = np.nonzero(kind == k)[0]
