@@ -1,6 +1,6 @@
 """Every primitive's derivatives of orders 1 to 3 against a numeric oracle: to how many digits they agree.
 
-Runs the table of cases that the tests have (tests/battery/cases.py) through check_gradients. A primitive's row has the
+Runs the table of cases that the tests have (tests/battery/cases) through check_gradients. A primitive's row has the
 worst of all cases that it appears in, in every combination of modes; digits count from the size of what is summed, and
 16 is all that float64 has. Where an oracle is good to fewer digits than agree, the oracle is the limit.
 

@@ -62,11 +62,14 @@ class Library(NamedTuple):
     grad: Any
 
 
-def common(lib: Any, **own: Any) -> Any:
-    """The names that a library has as they are, and `own`, which says what it calls otherwise."""
-    names = ("abs", "sign", "maximum", "minimum", "hypot", "sqrt", "prod", "stack", "logaddexp")
-    found = {name: getattr(lib, name) for name in names} | {"det": lib.linalg.det}
-    xp = SimpleNamespace(**found | own)
+ALIKE = ("abs", "sign", "max", "min", "maximum", "minimum", "clip", "hypot", "sqrt", "prod", "stack", "logaddexp")
+NETS = ("relu", "leaky_relu", "elu")
+
+
+def common(lib: Any, nn: Any, **own: Any) -> Any:
+    """The names that a library and its functions of nets have as they are, and `own`, for what it calls otherwise."""
+    alike = {name: getattr(home, name) for home, names in ((lib, ALIKE), (nn, NETS)) for name in names}
+    xp = SimpleNamespace(**alike, det=lib.linalg.det, **own)
     xp.pair = lambda x, y: xp.stack([x, y])
     xp.eigenvalues_cubed = lambda m: (lib.linalg.eigvalsh(m) ** 3).sum()
     return xp
@@ -78,13 +81,8 @@ def metagrad() -> Library:
     nn, window = mg.nn, {"padding": ((1, 0), (0, 0))}
     xp = common(
         mg,
+        nn,
         number=mg.asarray,
-        relu=nn.relu,
-        leaky_relu=nn.leaky_relu,
-        elu=nn.elu,
-        clip=mg.clip,
-        max=mg.max,
-        min=mg.min,
         pool=lambda x: mg.sum(nn.max_pool2d(mg.reshape(x, (1, 2, 1)), 2, **window)),
         norm=mg.linalg.vector_norm,
         std=mg.std,
@@ -100,13 +98,8 @@ def torch() -> Library:
     functional = lib.nn.functional
     xp = common(
         lib,
+        functional,
         number=lambda x: lib.tensor(x, dtype=lib.float64),
-        relu=lib.relu,
-        leaky_relu=functional.leaky_relu,
-        elu=functional.elu,
-        clip=lib.clamp,
-        max=lib.max,
-        min=lib.min,
         pool=lambda x: functional.max_pool1d(x[None], 2).sum(),
         norm=lib.linalg.vector_norm,
         std=lambda x: lib.std(x, correction=0),
@@ -126,13 +119,8 @@ def jax() -> Library:
 
     xp = common(
         np,
+        nn,
         number=np.asarray,
-        relu=nn.relu,
-        leaky_relu=nn.leaky_relu,
-        elu=nn.elu,
-        clip=np.clip,
-        max=np.max,
-        min=np.min,
         pool=pool,
         norm=np.linalg.norm,
         std=np.std,

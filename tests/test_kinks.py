@@ -103,6 +103,14 @@ def test_the_slope_of_a_root_at_zero_is_infinite():
     assert derivatives(lambda x: mg.pow(x, mg.asarray(0.5)), 0.0, order=1) == [math.inf]
 
 
+@pytest.mark.parametrize("outer", [mg.jacrev, mg.jacfwd])
+@pytest.mark.parametrize("inner", [mg.jacrev, mg.jacfwd])
+def test_a_power_has_both_of_its_mixed_derivatives_at_exponent_zero(outer, inner):
+    hessian = outer(inner(lambda p: mg.pow(p[0], p[1])))
+    close(hessian(mg.asarray([2.0, 0.0])), [[0, 0.5], [0.5, math.log(2) ** 2]], order=2)
+    np.testing.assert_array_equal(hessian(mg.asarray([0.0, 0.0])), np.zeros((2, 2)))
+
+
 @pytest.mark.parametrize("name", ["max", "min"])
 def test_ties_of_extremes_share_equally(name):
     f = getattr(mg, name)
@@ -184,6 +192,19 @@ def test_the_determinant_of_a_singular_matrix_has_all_derivatives():
     x = np.array([[1.0, 2.0, 3.0], [2.0, 4.0, 6.0], [1.0, 0.0, 1.0]])
     check_gradients(mg.linalg.det, [mg.asarray(x)], order=3)
     check_gradients(mg.linalg.det, [mg.zeros((3, 3))], order=3)
+
+
+def test_what_is_not_chosen_takes_no_derivative_of_an_infinite_slope():
+    x, chosen = mg.asarray([9.0, 4.0]), np.array([False, True])
+    for rooted in (lambda x: mg.where(chosen, x, 0), lambda x: mg.where(~chosen, 0, x)):
+        np.testing.assert_array_equal(mg.grad(lambda x, f=rooted: mg.sum(mg.sqrt(f(x))))(x), [0, 0.25])
+
+
+def test_zeros_above_a_cholesky_factor_s_diagonal_let_no_nan_through():
+    x = mg.asarray([[4.0, 2.0], [2.0, 5.0]])
+    masked = mg.grad(lambda x: mg.sum(mg.tril(mg.log(mg.linalg.cholesky(x)))))(x)
+    rows, columns = np.tril_indices(2)
+    np.testing.assert_array_equal(masked, mg.grad(lambda x: mg.sum(mg.log(mg.linalg.cholesky(x)[rows, columns])))(x))
 
 
 def test_a_minus_infinity_in_logsumexp_is_a_term_of_zero():

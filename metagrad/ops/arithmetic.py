@@ -15,7 +15,7 @@ from ..core.primitive import Aval, not_an_array
 from ..errors import DTypeError, requires
 from .dtypes import as_dtype
 from .elementwise import Elementwise, UnaryByInput, shape_of
-from .predicates import equal, floor_divide, greater, sign
+from .predicates import equal, floor_divide, greater, logical_and, sign
 
 if TYPE_CHECKING:
     from ..core.trace import Value
@@ -175,7 +175,7 @@ class PowScalar(UnaryByInput):
 
 
 class Pow(Elementwise):
-    """x ** y; where x = 0 or y = 0 the derivatives are their limits."""
+    """x ** y; at x = 0 the derivatives are their limits."""
 
     analytic = True
 
@@ -191,9 +191,8 @@ class Pow(Elementwise):
     def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
         x, y = inputs
         if i == 0:
-            zero = equal(y, 0)
-            slope = multiply(y, pow(x, subtract(where(zero, 1, y), 1)))
-            return multiply(d, where(zero, 0, slope))
+            corner = logical_and(equal(x, 0), equal(y, 0))  # y x^(y - 1) is 0 for y = 0, and has a derivative in y
+            return multiply(d, multiply(y, pow(x, where(corner, 1, subtract(y, 1)))))
         zero = equal(x, 0)
         return multiply(d, where(zero, 0, multiply(_log(where(zero, 1, x)), output)))
 
@@ -280,9 +279,6 @@ class Cast(Elementwise):
 
     def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
         return d
-
-    def jvp(self, i: int, tangent: Value, output: Value, *inputs: Value) -> Value:
-        return astype(tangent, self.dtype)
 
 
 _ADD, _SUBTRACT, _NEGATIVE, _MULTIPLY, _DIVIDE = Add(), Subtract(), Negative(), Multiply(), Divide()

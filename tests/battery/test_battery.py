@@ -44,6 +44,18 @@ def gradient(case, args, f=None):
     return leaves(mg.grad(loss(f or case.f), argnums=tuple(case.moving))(*args))
 
 
+def of_moving(case, args):
+    """The case as a function of its floating-point arguments, with the others of these."""
+
+    def f(*moved):
+        full = list(args)
+        for k, x in zip(case.moving, moved, strict=True):
+            full[k] = x
+        return case.f(*full)
+
+    return f
+
+
 def assert_same(got, expected, order=0, dtype=np.float64):
     got, expected = leaves(got), leaves(expected)
     assert len(got) == len(expected)
@@ -123,13 +135,18 @@ def test_vmap_is_the_loop(case):
         assert_same(mg.vmap(case.f, in_axes=axes)(*mapped), [np.stack(parts) for parts in zip(*loop, strict=True)])
 
 
+def double_loop(case, pick):
+    """Its results for the arguments that are picked for each of 2 rows and 3 columns."""
+    loop = [[leaves(case.f(*map(mg.asarray, pick(row, column)))) for column in range(3)] for row in range(2)]
+    return [np.stack([np.stack([found[leaf] for found in line]) for line in loop]) for leaf in range(len(loop[0][0]))]
+
+
 @over(WITH_ARGS)
 def test_vmap_of_vmap_is_the_double_loop(case):
     draws = [[case.example(3 * i + j) for j in range(3)] for i in range(2)]
     first = np.stack([[draw[0] for draw in line] for line in draws])
     rest = [np.stack([line[0][k] for line in draws]) for k in range(1, len(case.args))]
-    loop = [leaves(case.f(*map(mg.asarray, [first[i, j], *(x[i] for x in rest)]))) for i in range(2) for j in range(3)]
-    expected = [np.stack(parts).reshape(2, 3, *parts[0].shape) for parts in zip(*loop, strict=True)]
+    expected = double_loop(case, lambda row, column: [first[row, column], *(x[row] for x in rest)])
     inner = mg.vmap(case.f, in_axes=(0, *(None,) * len(rest)))
     assert_same(mg.vmap(inner)(first, *rest), expected)
     last = mg.vmap(case.f, in_axes=(-1, *(None,) * len(rest)), out_axes=-1)
@@ -143,19 +160,28 @@ def test_arguments_that_are_mapped_at_different_levels_are_the_double_loop(case)
     n = len(case.args)
     for k in range(n):
         args = [np.stack([d[j] for d in (draws[:2] if j == k else draws)]) for j in range(n)]
-        loop = [
-            [
-                leaves(case.f(*[mg.asarray(x[row if j == k else column]) for j, x in enumerate(args)]))
-                for column in range(3)
-            ]
-            for row in range(2)
-        ]
-        expected = [
-            np.stack([np.stack([found[leaf] for found in line]) for line in loop]) for leaf in range(len(loop[0][0]))
-        ]
         inner = mg.vmap(case.f, in_axes=tuple(None if j == k else 0 for j in range(n)))
         got = mg.vmap(inner, in_axes=tuple(0 if j == k else None for j in range(n)))(*args)
-        assert_same(got, expected)
+
+        def pick(row, column, k=k, args=args):
+            return [x[row if j == k else column] for j, x in enumerate(args)]
+
+        assert_same(got, double_loop(case, pick))
+
+
+@over([case for case in WITH_ARGS if len(case.args) > 1])
+def test_one_argument_that_a_second_vmap_maps_too_is_the_double_loop(case):
+    draws = [case.example(draw) for draw in range(6)]
+    n = len(case.args)
+    for k in range(n):
+        args = [np.stack([d[j] for d in draws[:3]]) for j in range(n)]
+        args[k] = np.stack([args[k], [d[k] for d in draws[3:]]])
+        got = mg.vmap(mg.vmap(case.f), in_axes=tuple(0 if j == k else None for j in range(n)))(*args)
+
+        def pick(row, column, k=k, args=args):
+            return [x[row, column] if j == k else x[column] for j, x in enumerate(args)]
+
+        assert_same(got, double_loop(case, pick))
 
 
 @over(DIFFERENTIABLE)
@@ -206,13 +232,7 @@ def test_float32_stays_float32(case):
     assert {x.dtype for x in found} == {np.dtype(np.float32)}
     assert_same(found, gradient(case, args), order=1, dtype=np.float32)
     inputs = tuple(mg.asarray(single[k]) for k in case.moving)
-
-    def scalar(*moved):
-        full = list(single)
-        for k, x in zip(case.moving, moved, strict=True):
-            full[k] = x
-        return loss(case.f)(*full)
-
+    scalar = loss(of_moving(case, single))
     for mode in ("reverse_over_reverse", "forward_over_reverse"):
         if case.operation == "custom_vjp" and mode == "forward_over_reverse":
             continue
@@ -232,21 +252,22 @@ def test_mixed_dtypes_promote_and_gradients_have_their_inputs_dtype(case):
     assert [g.dtype for g in found] == [np.asarray(mixed[k]).dtype for k in case.moving]
     assert_same(found, gradient(case, wide), order=1, dtype=np.float32)
     if case.operation != "custom_vjp":
-        inputs = tuple(map(mg.asarray, mixed))
-        ones = [mg.ones_like(inputs[k]) for k in case.moving]
-
-        def partial(*moved):
-            full = list(inputs)
-            for k, x in zip(case.moving, moved, strict=True):
-                full[k] = x
-            return case.f(*full)
-
-        def one(x):
-            return case.f(*[x if k == first else y for k, y in enumerate(inputs)])
-
-        for f, primals in ((partial, [inputs[k] for k in case.moving]), (one, [inputs[first]])):
-            outputs, tangents = mg.jvp(f, primals, ones[: len(primals)])
+        x, *others = [mg.asarray(mixed[k]) for k in case.moving]
+        f = of_moving(case, mixed)
+        for g, primals in ((f, [x, *others]), (lambda x: f(x, *others), [x])):
+            outputs, tangents = mg.jvp(g, primals, list(map(mg.ones_like, primals)))
             assert [t.dtype for t in leaves(tangents)] == [y.dtype for y in leaves(outputs)]
+
+
+@over([case for case in DIFFERENTIABLE if len(case.moving) > 1 and case.derivative == "smooth"])
+def test_a_tangent_of_one_argument_is_that_of_all_with_zeros_for_the_others(case):
+    args = case.example()
+    f, inputs = of_moving(case, args), [mg.asarray(args[k]) for k in case.moving]
+    for k, x in enumerate(inputs):
+        tangent = mg.asarray(random_direction(np.random.default_rng(k), x.shape))
+        alone = mg.jvp(lambda x, k=k: f(*inputs[:k], x, *inputs[k + 1 :]), (x,), (tangent,))
+        tangents = [tangent if j == k else mg.zeros_like(y) for j, y in enumerate(inputs)]
+        assert_same(alone, mg.jvp(f, inputs, tangents), order=1)
 
 
 @over(WITH_ARGS)
@@ -332,4 +353,4 @@ def test_every_primitive_has_a_case():
         if case in DIFFERENTIABLE:
             covered |= primitives_of(mg.grad(loss(case.f), argnums=tuple(case.moving)), case.example())
     missing = {cls.__name__ for cls in primitives() if cls not in covered}
-    assert not missing, f"primitives without a case in tests/battery/cases.py: {sorted(missing)}"
+    assert not missing, f"primitives without a case in tests/battery/cases: {sorted(missing)}"

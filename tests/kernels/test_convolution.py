@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-import threading
 
 import numpy as np
 import pytest
+from at_once import at_once
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from metagrad_kernels.convolution import OPERATION, Geometry, convolution, input_gradient, weight_gradient
+from metagrad_kernels.convolution.cpu import CHUNK
 
 IMPLEMENTATIONS = ["reference", "cpu"]
 each_implementation = pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
@@ -118,6 +119,14 @@ def test_the_implementations_agree(problem):
         assert_close(fast, reference, count)
 
 
+@pytest.mark.parametrize("channels", [3, 9])
+def test_a_gradient_of_weights_sums_over_more_pixels_than_are_read_at_once(channels):
+    x, w, g, geometry = example(n=41, channels=channels, features=5)
+    assert math.prod(g.shape[1:4]) > CHUNK
+    got, expected = (weight_gradient(x, g, geometry, w.shape[1:3], implementation=name) for name in IMPLEMENTATIONS)
+    assert_close(got, expected, math.prod(g.shape[1:4]))
+
+
 def example(dtype=np.float32, tasks=3, n=5, size=9, channels=16, features=40):
     rng = np.random.default_rng(0)
     x = rng.standard_normal((tasks, n, size, size, channels)).astype(dtype)
@@ -139,20 +148,9 @@ def test_the_number_of_threads_does_not_change_a_bit(use_threads):
 
 def test_python_threads_may_call_at_once():
     expected = all_three(*example(), "cpu")
-    wrong = []
-
-    def work():
-        for _ in range(20):
-            for a, b in zip(expected, all_three(*example(), "cpu"), strict=True):
-                if not np.array_equal(a, b):
-                    wrong.append(1)
-
-    workers = [threading.Thread(target=work) for _ in range(4)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert not wrong
+    for results in at_once(lambda: all_three(*example(), "cpu"), threads=4, times=20):
+        for a, b in zip(expected, results, strict=True):
+            np.testing.assert_array_equal(a, b)
 
 
 @each_implementation

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-import threading
 
 import numpy as np
 import pytest
+from at_once import at_once
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -221,14 +221,8 @@ def test_two_threads_at_once_get_the_bits_of_one():
         means = avg_pool(x, *geometry)
         return values, indices, scattered, means, avg_pool_transpose(means, (28, 28), *geometry)
 
-    expected, found = everything(), []
-    threads = [threading.Thread(target=lambda: found.extend(everything() for _ in range(20))) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(found) == 40
-    for results in found:
+    expected = everything()
+    for results in at_once(everything, threads=2, times=20):
         for got, want in zip(results, expected, strict=True):
             np.testing.assert_array_equal(bits(got), bits(want))
 

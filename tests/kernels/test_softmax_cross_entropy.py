@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
+from at_once import at_once
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -225,24 +225,14 @@ def test_a_row_has_the_same_bits_alone_and_in_a_batch(dtype):
 def test_two_threads_at_once_get_the_bits_of_one():
     rng = np.random.default_rng(2)
     logits, labels, g = rng.standard_normal((500, 50)), rng.integers(0, 50, 500), rng.standard_normal(500)
-    losses = softmax_cross_entropy(logits, labels)
-    gradient = softmax_cross_entropy_gradient(logits, labels, g)
-    different = []
-    start = threading.Barrier(2)
 
-    def work():
-        start.wait()
-        for _ in range(100):
-            same = np.array_equal(softmax_cross_entropy(logits, labels), losses)
-            if not (same and np.array_equal(softmax_cross_entropy_gradient(logits, labels, g), gradient)):
-                different.append(threading.current_thread().name)
+    def both():
+        return softmax_cross_entropy(logits, labels), softmax_cross_entropy_gradient(logits, labels, g)
 
-    threads = [threading.Thread(target=work) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not different
+    expected = both()
+    for found in at_once(both, threads=2, times=100):
+        for got, want in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(got, want)
 
 
 X = np.zeros((2, 3))

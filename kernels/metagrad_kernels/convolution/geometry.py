@@ -104,9 +104,9 @@ def backward(geometry: Geometry, size: Pair, window: Pair) -> tuple[Gathering, .
     inverse = np.full((size[0] * size[1], table.shape[1]), -1)
     q, tap = np.nonzero(table >= 0)
     inverse[table[q, tap], tap] = q
-    (vertical, horizontal), ((top, _), (left, _)) = geometry.stride, geometry.padding
+    vertical, horizontal = geometry.stride
     row, column = np.divmod(np.arange(len(inverse)), size[1])
-    inside = (row + top) % vertical * horizontal + (column + left) % horizontal
+    inside = row % vertical * horizontal + column % horizontal
     return _gathering(inverse, inside), _gathering(inverse, _reach(inverse))
 
 

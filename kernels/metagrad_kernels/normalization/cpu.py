@@ -142,15 +142,21 @@ def _standardize(x: Any, y: Any, s: Any, eps: float, begin: int, end: int) -> No
 
 def _moments(x: Any, means: Any, squares: Any, strip: int, begin: int, end: int) -> None:
     for unit in range(begin, end):
-        a, k = divmod(unit, means.shape[1])
-        _moments_of(x, a, k * strip, min((k + 1) * strip, x.shape[1]), means[a, k], squares[a, k])
+        a, k, first, last = _strip(unit, x.shape[1], strip)
+        _moments_of(x, a, first, last, means[a, k], squares[a, k])
 
 
 def _standardize_strips(x: Any, mean: Any, s: Any, y: Any, strip: int, begin: int, end: int) -> None:
-    count = -(-x.shape[1] // strip)
     for unit in range(begin, end):
-        a, k = divmod(unit, count)
-        _scaled(x, a, k * strip, min((k + 1) * strip, x.shape[1]), mean[a], s[a], y)
+        a, _, first, last = _strip(unit, x.shape[1], strip)
+        _scaled(x, a, first, last, mean[a], s[a], y)
+
+
+@register_jitable
+def _strip(unit: int, r: int, strip: int) -> tuple[int, int, int, int]:
+    """Which a and which of its strips a unit stands for, and the rows [first, last) of that."""
+    a, k = divmod(unit, -(-r // strip))
+    return a, k, k * strip, min((k + 1) * strip, r)
 
 
 @register_jitable
@@ -197,15 +203,14 @@ def _pullback(y: Any, s: Any, g: Any, h: Any, begin: int, end: int) -> None:
 
 def _pullback_sums(y: Any, g: Any, sums: Any, strip: int, begin: int, end: int) -> None:
     for unit in range(begin, end):
-        a, k = divmod(unit, sums.shape[1])
-        _pullback_sums_of(y, g, a, k * strip, min((k + 1) * strip, y.shape[1]), sums[a, k])
+        a, k, first, last = _strip(unit, y.shape[1], strip)
+        _pullback_sums_of(y, g, a, first, last, sums[a, k])
 
 
 def _pullback_strips(y: Any, s: Any, g: Any, means: Any, h: Any, strip: int, begin: int, end: int) -> None:
-    count = -(-y.shape[1] // strip)
     for unit in range(begin, end):
-        a, k = divmod(unit, count)
-        _pulled(y, s[a], g, a, k * strip, min((k + 1) * strip, y.shape[1]), means[a], h)
+        a, _, first, last = _strip(unit, y.shape[1], strip)
+        _pulled(y, s[a], g, a, first, last, means[a], h)
 
 
 @register_jitable
@@ -246,17 +251,16 @@ def _pullback_gradients(y: Any, s: Any, g: Any, c: Any, of_y: Any, of_s: Any, of
 
 def _gradient_sums(y: Any, g: Any, c: Any, sums: Any, strip: int, begin: int, end: int) -> None:
     for unit in range(begin, end):
-        a, k = divmod(unit, sums.shape[1])
-        _gradient_sums_of(y, g, c, a, k * strip, min((k + 1) * strip, y.shape[1]), sums[a, k])
+        a, k, first, last = _strip(unit, y.shape[1], strip)
+        _gradient_sums_of(y, g, c, a, first, last, sums[a, k])
 
 
 def _gradient_strips(
     y: Any, s: Any, g: Any, c: Any, means: Any, of_y: Any, of_g: Any, strip: int, begin: int, end: int
 ) -> None:
-    count = -(-y.shape[1] // strip)
     for unit in range(begin, end):
-        a, k = divmod(unit, count)
-        _gradients(y, s[a], g, c, a, k * strip, min((k + 1) * strip, y.shape[1]), means[a], of_y, of_g)
+        a, _, first, last = _strip(unit, y.shape[1], strip)
+        _gradients(y, s[a], g, c, a, first, last, means[a], of_y, of_g)
 
 
 @register_jitable
