@@ -33,6 +33,8 @@ from .shape import moveaxis, reshape
 from .windows import Pair, padding_pairs, pair, positive
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..core.trace import Value
 
 _CORE_AXES = {"x": "..<", "w": "..<>", "y": "..>"}
@@ -45,21 +47,39 @@ class _Layout(NamedTuple):
     Attributes:
         letters: of its leading axes.
         order: its axes, sorted into the five groups that the kernels know.
+        back: the axes of the sorted array, in the array's own order.
         lengths: how many axes each group has.
     """
 
     letters: str
     order: tuple[int, ...]
+    back: tuple[int, ...]
     lengths: tuple[int, ...]
 
-    def merge(self, array: Any) -> Any:
-        array = array.transpose(self.order)
-        ends = list(itertools.accumulate(self.lengths, initial=0))
-        return array.reshape([math.prod(array.shape[a:b]) for a, b in itertools.pairwise(ends)])
+    def sort(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple([shape[k] for k in self.order])
 
-    def split(self, array: Any, shape: tuple[int, ...]) -> Any:
-        """The way back, to such a shape."""
-        return array.reshape([shape[k] for k in self.order]).transpose(np.argsort(self.order))
+    def merge(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of the operand."""
+        ends = itertools.accumulate(self.lengths, initial=0)
+        ordered = self.sort(shape)
+        return tuple([math.prod(ordered[a:b]) for a, b in itertools.pairwise(ends)])
+
+
+class _Shapes(NamedTuple):
+    """Of the kernel's operands, of its result with the axes apart, and of the result in the array's own order."""
+
+    first: tuple[int, ...]
+    second: tuple[int, ...]
+    apart: tuple[int, ...]
+    result: tuple[int, ...]
+
+
+@functools.lru_cache(4096)
+def _shapes(member: _Member, a: tuple[int, ...], b: tuple[int, ...]) -> _Shapes:
+    first, second, result = [member.layouts[role] for role in member.roles]
+    shape = member.shape_of_result(a, b)
+    return _Shapes(first.merge(a), second.merge(b), result.sort(shape), shape)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -96,7 +116,8 @@ class _Member(Bilinear):
         found = {}
         for role, letters in zip("xwy", (x, w, y), strict=True):
             axes = [len(letters) + k if isinstance(k, int) else letters.index(k) for g in groups[role] for k in g]
-            found[role] = _Layout(letters, tuple(axes), tuple(map(len, groups[role])))
+            back = tuple([axes.index(k) for k in range(len(axes))])
+            found[role] = _Layout(letters, tuple(axes), back, tuple(map(len, groups[role])))
         return found
 
     def shape_of_result(self, a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
@@ -115,10 +136,15 @@ class _Member(Bilinear):
         return (*lead, *self.geometry.output_size(self.size, self.window), known[">"])
 
     def forward(self, a: Any, b: Any, start: Any = None) -> Any:
-        first, second, result = [self.layouts[role] for role in self.roles]
-        shape = self.shape_of_result(a.shape, b.shape)
-        output = result.split(_complex(self.kernel, first.merge(a), second.merge(b)), shape)
+        output = self._run(a, b, lambda *operands: _complex(self.kernel, *operands))
         return output if start is None else added(output, start)
+
+    def _run(self, a: Any, b: Any, kernel: Callable[[Any, Any], Any]) -> Any:
+        """A kernel on operands and with a result that lie as the layouts say."""
+        shapes = _shapes(self, a.shape, b.shape)
+        first, second, result = [self.layouts[role] for role in self.roles]
+        a, b = a.transpose(first.order).reshape(shapes.first), b.transpose(second.order).reshape(shapes.second)
+        return kernel(a, b).reshape(shapes.apart).transpose(result.back)
 
     def abstract(self, a: Any, b: Any) -> Aval:
         shape = self.shape_of_result(tuple(a.shape), tuple(b.shape))
@@ -160,12 +186,10 @@ class Convolution(_Member):
     def forward(self, a: Any, b: Any, start: Any = None) -> Any:
         if start is None or not a.dtype == b.dtype == start.dtype or start.dtype.kind == "c":
             return super().forward(a, b, start)
-        x, w, y = [self.layouts[role] for role in self.roles]
-        shape = self.shape_of_result(a.shape, b.shape)
-        bias = self._bias(start, shape)
+        bias = self._bias(start, _shapes(self, a.shape, b.shape).result)
         if bias is None:
             return super().forward(a, b, start)
-        return y.split(kernels.convolution(x.merge(a), w.merge(b), self.geometry, bias), shape)
+        return self._run(a, b, lambda x, w: kernels.convolution(x, w, self.geometry, bias))
 
     def _bias(self, start: Any, shape: tuple[int, ...]) -> Any:
         """`start` as the kernel takes it, (tasks, channels out); None where it differs between pixels or images."""

@@ -31,16 +31,23 @@ class Geometry(NamedTuple):
 
     def output_size(self, size: Pair, window: Pair) -> Pair:
         """(oh, ow) for images of (h, w). Raises ValueError where not one window fits into the padded image."""
-        if min(*self.stride, *self.dilation, *window) < 1 or min(self.padding[0] + self.padding[1]) < 0:
-            raise ValueError(f"[convolution] requires positive strides, dilations and windows but got {window}, {self}")
-        high, wide = (
-            (n + sum(p) - d * (k - 1) - 1) // s + 1
-            for n, k, s, p, d in zip(size, window, self.stride, self.padding, self.dilation, strict=True)
+        return _output_size(self, size, window)
+
+
+@functools.lru_cache(1024)
+def _output_size(geometry: Geometry, size: Pair, window: Pair) -> Pair:
+    if min(*geometry.stride, *geometry.dilation, *window) < 1 or min(geometry.padding[0] + geometry.padding[1]) < 0:
+        raise ValueError(f"[convolution] requires positive strides, dilations and windows but got {window}, {geometry}")
+    high, wide = (
+        (n + sum(p) - d * (k - 1) - 1) // s + 1
+        for n, k, s, p, d in zip(size, window, geometry.stride, geometry.padding, geometry.dilation, strict=True)
+    )
+    if high < 1 or wide < 1:
+        got = (
+            f"size {size} with padding {geometry.padding} under a window of {window} with dilation {geometry.dilation}"
         )
-        if high < 1 or wide < 1:
-            got = f"size {size} with padding {self.padding} under a window of {window} with dilation {self.dilation}"
-            raise ValueError(f"[convolution] requires an image at least as large as the window but got {got}")
-        return high, wide
+        raise ValueError(f"[convolution] requires an image at least as large as the window but got {got}")
+    return high, wide
 
 
 class Gathering(NamedTuple):
