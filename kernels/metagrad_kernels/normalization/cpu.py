@@ -47,6 +47,8 @@ def _swapped(x: Any) -> Any:
 
 STRIP = 1024
 """Rows of a strip."""
+MANY = 1 << 14
+"""Rows from which they are taken in strips: fewer are done sooner by one thread, in one go."""
 COST = 0.15
 """Nanoseconds of an element in one pass."""
 
@@ -56,7 +58,7 @@ def standardize(x: Array, eps: float) -> tuple[Array, Array]:
     x = np.ascontiguousarray(x)
     a, r, b = x.shape
     y, s = np.empty_like(x), np.empty((a, b), x.dtype)
-    if r <= STRIP:
+    if r <= MANY:
         _run(_standardize, (x,), (y, s), x.dtype.type(eps))
         return y, s
     means, squares = np.empty((2, a, _strips(r), b))
@@ -74,7 +76,7 @@ def standardize(x: Array, eps: float) -> tuple[Array, Array]:
 def pullback(y: Array, s: Array, g: Array) -> Array:
     y, s, g = map(np.ascontiguousarray, (y, s, g))
     h = np.empty(y.shape, y.dtype)
-    if y.shape[1] <= STRIP:
+    if y.shape[1] <= MANY:
         _run(_pullback, (y, s, g), (h,))
         return h
     means = _strip_means(_pullback_sums, 2, y, g)
@@ -86,7 +88,7 @@ def pullback(y: Array, s: Array, g: Array) -> Array:
 def pullback_gradients(y: Array, s: Array, g: Array, c: Array) -> tuple[Array, Array, Array]:
     y, s, g, c = map(np.ascontiguousarray, (y, s, g, c))
     of_y, of_s, of_g = np.empty(y.shape, y.dtype), np.empty(s.shape, s.dtype), np.empty(g.shape, g.dtype)
-    if y.shape[1] <= STRIP:
+    if y.shape[1] <= MANY:
         _run(_pullback_gradients, (y, s, g, c), (of_y, of_s, of_g))
         return of_y, of_s, of_g
     means = _strip_means(_gradient_sums, 5, y, g, c)
