@@ -118,7 +118,7 @@ def check_equal(contenders: list[Contender], tolerance: float, say: bool = True)
 
 
 def _result(contender: Contender) -> Any:
-    return np.concatenate([np.ravel(np.asarray(x, np.float64)) for x in contender.read(contender.call())])
+    return np.concatenate([np.ravel(x) for x in contender.read(contender.call())])
 
 
 def measure(contenders: list[Contender], repeats: int) -> None:
@@ -135,8 +135,9 @@ def measure(contenders: list[Contender], repeats: int) -> None:
                 continue
             gc.collect()
             time.sleep(REST_SECONDS)
-            contender.call()
             number = range(loops[contender.name])
+            if len(number) > 1:  # a long call is its own warming up
+                contender.call()
             start = time.perf_counter()
             for _ in number:
                 contender.call()
