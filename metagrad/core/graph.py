@@ -231,7 +231,12 @@ class Graph:
         self._plan: _Plan | None = None
 
     def evaluate(self, values: list[Value]) -> list[Value]:
-        """Run it on flat values, letting go of each intermediate after its last use."""
+        """Run it on flat values, letting go of each intermediate after its last use.
+
+        Raises ShapeError for another number of values than it has inputs.
+        """
+        if len(values) != len(self.inputs):
+            raise ShapeError(requires("graph", f"{len(self.inputs)} values, one for each input", len(values)))
         if provenance.noting:
             plan = _Plan.of(self, Replay())
         else:

@@ -137,6 +137,8 @@ def test_a_graph_refuses_other_arguments():
         graph(mg.ones(2))
     with pytest.raises(ShapeError, match="arguments of structure"):
         graph(mg.ones(3), mg.ones(3))
+    with pytest.raises(ShapeError, match=r"^\[graph\] requires 1 values, one for each input but got 2"):
+        graph.evaluate([np.ones(3), np.ones(3)])
 
 
 def test_a_graph_refuses_other_dtypes_but_takes_python_numbers_that_fit():
