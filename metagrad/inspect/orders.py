@@ -178,8 +178,16 @@ def _why(program: Program, needed: Program, graph: Graph) -> str:
         places = list(dict.fromkeys(str(s.equation.source) for s in stops if s.equation.source))
         said = "; ".join(places[:3]) + (f"; and {len(places) - 3} more lines" if len(places) > 3 else "")
         return f"stop_gradient makes a constant of a derivative (first-order MAML does), at {said}"
+    differentiated = {e.order for e in (*graph.equations, *(s.equation for s in program.steps)) if e.differentiated}
+    if any(order >= 1 for order in differentiated):
+        return (
+            "a derivative of a derivative is taken, but it is constant, so that no equation is left of it "
+            "(that of a quadratic function is; that of one linear in pieces is 0)"
+        )
     if highest:
         return "no derivative of a derivative is taken, only first derivatives"
+    if differentiated:
+        return "the derivative that is taken is constant (that of a linear function is), so that a second one is 0"
     return "no derivative of what depends on the arguments is taken; give mg.grad of the function, not the function"
 
 

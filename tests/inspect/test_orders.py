@@ -7,7 +7,7 @@ import pytest
 from programs import TASK, conv_meta_step, loss, meta_gradient, product
 
 import metagrad as mg
-from metagrad import inspect
+from metagrad import inspect, nn
 from metagrad.errors import DTypeError, OptionError
 
 
@@ -42,7 +42,11 @@ def test_what_differentiates_a_derivative_is_second_order(f):
         (mg.grad(product), "no derivative of a derivative is taken, only first derivatives"),
         (mg.checkpoint(mg.grad(product)), "no derivative of a derivative is taken, only first derivatives"),
         (product, "no derivative of what depends on the arguments is taken"),
-        (mg.grad(mg.grad(lambda x: 3 * x)), "no derivative of what depends on the arguments is taken"),
+        (mg.grad(mg.grad(lambda x: x * x)), "a derivative of a derivative is taken, but it is constant"),
+        (mg.make_graph(mg.grad(mg.grad(lambda x: x * x)))(0.5), "a derivative of a derivative is taken, but it is con"),
+        (mg.grad(mg.grad(nn.relu)), "a derivative of a derivative is taken, but it is constant"),
+        (mg.grad(mg.grad(lambda x: 3 * x)), "the derivative that is taken is constant"),
+        (lambda x: x + mg.grad(mg.grad(product))(0.5), "no derivative of what depends on the arguments is taken"),
         (lambda x: (mg.grad(mg.grad(product))(x), x)[1] * 2, "the result does not depend on them"),
         (lambda x: x + CONSTANT_CURVATURE(np.asarray(0.5), x), "its second derivatives do not depend on the arguments"),
     ],
