@@ -49,8 +49,8 @@ def sinusoid(runs: list[Run]) -> list[str]:
         steps = sorted({row["steps"] for row in rows})
         lines += [f"### {shots}-shot, inner step {alpha:g}, {iterations:,} iterations", ""]
         lines += [
-            f"Query MSE on {tasks:,} test tasks: {_seeds(seeds)}, with its 95% CI. One of more than {DIVERGES} times that"
-            " before any step is said to diverge.",
+            f"Query MSE on {tasks:,} test tasks: {_seeds(seeds)}, with its 95% CI. One of more than {DIVERGES} times"
+            " that before any step is said to diverge.",
             "",
         ]
         body = []
