@@ -5,6 +5,7 @@ from __future__ import annotations
 from .comparison import Comparison, compare
 from .cost import Cost, Tally, cost
 from .dot import dot
+from .notation import line as line
 from .orders import OrderReport, assert_second_order, order_report
 from .page import html, notebook
 from .svg import svg

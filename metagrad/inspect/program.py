@@ -76,7 +76,8 @@ class Program:
         if not isinstance(graph, Graph):
             need = "a Graph, as mg.make_graph(f)(*args) gives it,"
             raise DTypeError(requires(operation, need, f"{type(graph).__name__} {graph!r}"))
-        program = cls(list(graph.inputs), [], {})
+        named = {var: name for var, name in zip(graph.inputs, graph.names, strict=False) if name}
+        program = cls(list(graph.inputs), [], named)
         program._unfold(graph, {}, _Derivations(graph), (), 0, "")
         program._mark_needed()
         return program
@@ -91,7 +92,7 @@ class Program:
         def place(var: Var) -> Var:
             """The variable here: a new one inside, because a program may run twice."""
             known[var] = here = Var(var.shape, var.dtype, var.device, var.number) if prefix else var
-            self.names[here] = prefix + var.name
+            self.names.setdefault(here, prefix + var.name)
             return here
 
         for var in graph.inputs:
