@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from ..core.graph import Graph
     from .program import Step
 
-ORDERS = ("the function itself", "made by a derivative", "made by a derivative of a derivative")
-
 
 @dataclass
 class Tally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
+from .derivative_orders import colour
 from .notation import count
 
 if TYPE_CHECKING:
@@ -15,8 +16,6 @@ _WIDTH, _HEIGHT, _LEFT, _TOP = 640.0, 150.0, 70.0, 22.0
 
 def memory_curve(cost: Cost) -> str:
     """The curve as SVG text: bytes against the number of the equation, under it the orders, and the peak marked."""
-    from .svg import colour
-
     n, peak = len(cost.live), max(cost.peak, 1)
     step = _WIDTH / max(n, 1)
 

@@ -10,7 +10,8 @@ from ..core.graph import Var
 from ..ops.arithmetic import Add
 from ..ops.reductions import StopGradient
 from ..transforms import make_graph
-from .cost import ORDERS, Cost, cost_of, outermost
+from .cost import Cost, cost_of, outermost
+from .derivative_orders import meaning
 from .notation import count, many
 from .program import Program
 
@@ -54,8 +55,7 @@ class OrderReport:
         lines = [said]
         for order, equations in self.orders.items():
             flops = self.cost.by_order[order].flops
-            meant = ORDERS[order] if order < len(ORDERS) else f"a derivative taken {order} times"
-            lines.append(f"  order {order}: {many(equations, 'equation')}, {count(flops, 'flop')}, {meant}")
+            lines.append(f"  order {order}: {many(equations, 'equation')}, {count(flops, 'flop')}, {meaning(order)}")
         if self.second_order:
             lines += self._saving()
         return "\n".join(lines)
