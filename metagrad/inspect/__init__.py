@@ -8,6 +8,7 @@ from .dot import dot
 from .notation import line as line
 from .orders import OrderReport, assert_second_order, order_report
 from .page import html, notebook
+from .plot import plot
 from .svg import svg
 from .text import text
 
@@ -23,6 +24,7 @@ __all__ = [
     "html",
     "notebook",
     "order_report",
+    "plot",
     "svg",
     "text",
 ]

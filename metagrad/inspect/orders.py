@@ -100,7 +100,7 @@ def order_report(f: Callable[..., Any], *args: Any) -> OrderReport:
     """
     graph = make_graph(f)(*args)
     program = Program.of("order_report", graph)
-    needed = program.without({s.number for s in program.steps if not s.needed}, {})
+    needed = program.needed()
     moving = _moving(needed)
     second = any(s.order >= 2 and s.number in moving for s in needed.steps)
     cut, instead = first_order_cut(needed)

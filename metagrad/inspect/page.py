@@ -92,7 +92,10 @@ def _views(program: Program, root: Box, start: Box) -> list[View]:
 
 
 def notebook(graph: Graph) -> str:
-    """The page in a frame, which is what a notebook shows for a Graph."""
+    """The page in a frame, which is what a notebook shows for a Graph.
+
+    Raises DTypeError for what is no Graph.
+    """
     return frame(html(graph), 560)
 
 

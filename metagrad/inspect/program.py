@@ -177,6 +177,10 @@ class Program:
         unused = {step.number for step in program.steps if not step.needed}
         return program.without(unused, {}) if unused else program
 
+    def needed(self) -> Program:
+        """The program without the steps that its result does not depend on."""
+        return self.without({step.number for step in self.steps if not step.needed}, {})
+
     def name(self, x: Any) -> str:
         """How a variable or a scalar is written."""
         return self.names.get(x, x.name) if isinstance(x, Var) else f"{x:g}" if isinstance(x, float) else repr(x)
