@@ -74,6 +74,12 @@ else:
     (PAGES / "index.rst").write_text("Lessons\n=======\n\nThis copy of the project has none.\n", "utf-8")
 
 
+# A graph to click on, as a page of its own that one on reading graphs frames.
+EXTRA = GENERATED / "extra"
+EXTRA.mkdir(exist_ok=True)
+(EXTRA / "meta_step.html").write_text(importlib.import_module("graphs").page(), "utf-8")
+html_extra_path = [str(EXTRA)]
+
 # What was measured, as tables that the page on it includes.
 sys.path.append(str(ROOT / "benchmarks"))
 report = importlib.import_module("report_checks")

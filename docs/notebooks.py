@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import nbformat
 from nbclient import NotebookClient
-from traitlets.config import Config
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -27,7 +26,8 @@ def execute(path: Path) -> None:
             notebook,
             kernel_name="python3",
             resources={"metadata": {"path": folder}},
-            config=Config(KernelManager={"transport": "ipc"}),
+            extra_arguments=["--log-level=ERROR"],
+            startup_timeout=300,
         ).execute(env=environment)
     nbformat.write(notebook, path)
 

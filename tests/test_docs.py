@@ -145,3 +145,28 @@ def test_a_mean_over_a_seed_that_diverges_is_not_shown():
         "11.000 ± 0.100, diverges",
     ]
     assert "| MAML, 10-shot, inner step 0.01, after 10 | diverges | at most 0.14 | MISSED |" in lines
+
+
+def test_a_notebook_is_run_before_it_is_downloaded(tmp_path):
+    pytest.importorskip("nbclient", reason="nbclient is not installed: pip install 'metagrad[docs]'")
+    pytest.importorskip("ipykernel", reason="ipykernel is not installed: pip install 'metagrad[docs]'")
+    import nbformat
+    import notebooks
+
+    def write(name, *cells):
+        v4 = nbformat.v4
+        content = [v4.new_markdown_cell("# Title"), *map(v4.new_code_cell, cells)]
+        nbformat.write(v4.new_notebook(cells=content), tmp_path / name)
+        return tmp_path / name
+
+    draw = "import matplotlib.pyplot as plt\nplt.style.use('metagrad.figures')\nfigure, axes = plt.subplots()"
+    path = write("good.ipynb", "import metagrad as mg\nprint(mg.grad(mg.sin)(0.0))", draw)
+    assert not notebooks.is_executed(path)
+    notebooks.execute(path)
+    assert notebooks.is_executed(path)
+    _, printed, drawn = nbformat.read(path, as_version=4).cells
+    assert printed.outputs[0].text == "Tensor(1., dtype=float64)\n"
+    assert "image/png" in drawn.outputs[0].data
+    with pytest.raises(Exception, match="ZeroDivisionError"):
+        notebooks.execute(write("bad.ipynb", "1 / 0"))
+    assert [p.name for p in tmp_path.iterdir() if p.suffix != ".ipynb"] == []
