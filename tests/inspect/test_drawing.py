@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
 import xml.etree.ElementTree as ET
@@ -14,7 +15,8 @@ from programs import conv_meta_step, meta_gradient, product
 import metagrad as mg
 from metagrad import inspect
 from metagrad.core.graph import Var
-from metagrad.errors import OptionError
+from metagrad.errors import DTypeError, OptionError
+from metagrad.inspect.derivative_orders import COLOURS
 from metagrad.inspect.fold import Box, Stub, fold, view
 from metagrad.inspect.layout import GAP, layered
 from metagrad.inspect.program import Program
@@ -105,6 +107,9 @@ def test_nodes_do_not_overlap_and_edges_run_downwards(n, data):
         assert found.centres[a][1] < found.centres[b][1]
         assert found.routes[a, b][0] == found.centres[a]
         assert found.routes[a, b][-1] == found.centres[b]
+        others = [y for _, y in found.centres if y not in (found.centres[a][1], found.centres[b][1])]
+        for (x0, y0), (x1, y1) in itertools.pairwise(found.routes[a, b]):
+            assert x0 == x1 or all(y1 <= y - 15 + 1e-6 or y0 >= y + 15 - 1e-6 for y in others)  # upright beside nodes
     for i in range(n):
         x, y = found.centres[i]
         assert x - sizes[i][0] / 2 + 1e-6 >= 0
@@ -218,6 +223,32 @@ def test_leaves_of_arguments_are_named_in_formulas():
     assert "c = b @ net['layers'][0]" in inspect.text(graph)
     assert "c = b @ net['layers'][0]" in inspect.dot(graph)
     assert "inputs     net['layers'][0]: f64[3, 2], b: f64[4, 3]" in inspect.text(graph)
+
+
+def test_a_plot_has_a_box_for_each_equation_that_counts_and_dashes_what_first_order_maml_cuts():
+    from matplotlib.figure import Figure
+    from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+
+    report = inspect.order_report(meta_gradient(steps=1), 1.5)
+    for cut in (False, True):
+        axes = Figure().subplots()
+        inspect.plot(mg.make_graph(meta_gradient(steps=1))(1.5), axes, cut)
+        boxes = [patch for patch in axes.patches if isinstance(patch, FancyBboxPatch)]
+        assert len(boxes) == sum(report.orders.values())
+        dashed = sum(box.get_linestyle() in ("--", "dashed") for box in boxes)
+        assert dashed == (sum(report.cut.values()) if cut else 0)
+        arrows = [patch for patch in axes.patches if isinstance(patch, FancyArrowPatch)]
+        assert len(arrows) >= len(boxes) - 1
+    with pytest.raises(DTypeError, match=r"^\[plot\] requires a Graph"):
+        inspect.plot(product, axes)
+
+
+def test_a_style_has_the_colours_of_the_orders():
+    import matplotlib.pyplot as plt
+
+    with plt.style.context("metagrad.figures"):
+        cycle = plt.rcParams["axes.prop_cycle"].by_key()["color"]
+    assert tuple(cycle) == COLOURS[: len(cycle)]
 
 
 def test_a_stroke_in_a_name_is_no_step_of_a_path():

@@ -226,9 +226,11 @@ def test_a_comparison_shows_both_pages(page):
     assert [h.text for h in seen.all("h2")] == ["plain", "checkpointed"]
     for frame, graph in zip(seen.all("iframe"), graphs, strict=True):
         seen.browser.switch_to.frame(frame)
-        found = len(seen.all("#canvas .step"))
+        steps = seen.all("#canvas .step")
+        assert len(steps) >= len(graph.equations)
+        steps[0].click()
+        assert seen.text("#panel").startswith("EQUATION 1")
         seen.browser.switch_to.default_content()
-        assert found >= len(graph.equations)
     assert not seen.errors()
 
 
