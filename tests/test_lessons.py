@@ -86,6 +86,7 @@ def test_the_boxed_equation_holds_to_the_last_digits(lesson):
 def test_first_order_maml_leaves_out_the_factor_and_saves_what_is_said(lesson):
     output = lesson("3_first_order")
     exact, first = floats(r"exact # +first order #", output)[0]
+    assert floats(r"leaves of the graph gives #", output)[0, 0] == first
     assert exact / first == pytest.approx(1 - 0.5 * math.cosh(0.3 - 1), rel=1e-10)
     means = floats(r"alpha # *: .*mean #", output)
     assert (abs(means) <= 1).all()

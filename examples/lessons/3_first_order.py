@@ -33,10 +33,12 @@ graph = mg.make_graph(mg.grad(after_one_step))(0.3)
 print(mg.inspect.order_report(mg.grad(after_one_step), 0.3))
 
 # %%
-# Both gradients of that graph by hand: :math:`\nabla L(\theta')` times :math:`1 - \alpha \cosh(w - 1)`, or times 1.
+# Without what is cut, the graph is one that runs, too: it gives the first-order gradient. Both by hand:
+# :math:`\nabla L(\theta')` times :math:`1 - \alpha \cosh(w - 1)`, or times 1.
 
 exact, first = mg.grad(after_one_step)(0.3), mg.grad(after_one_step)(0.3, first_order=True)
 print(f"toy: exact {float(exact):+.12f}   first order {float(first):+.12f}")
+print(f"toy: what the cut leaves of the graph gives {float(mg.inspect.first_order_cut(graph)(0.3)):+.12f}")
 print(f"toy: ratio {float(exact / first):.12f}   1 - alpha H {1 - 0.5 * np.cosh(0.3 - 1):.12f}")
 
 # %%

@@ -6,12 +6,11 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..core.graph import Var
-from ..ops.arithmetic import Add
 from ..ops.reductions import StopGradient
 from ..transforms import make_graph
 from .cost import Cost, cost_of, outermost
 from .derivative_orders import meaning
+from .first_order import cut_of
 from .notation import count, many
 from .program import Program
 
@@ -86,7 +85,7 @@ def order_report(f: Callable[..., Any], *args: Any) -> OrderReport:
     gradient, and an inner gradient behind `stop_gradient` are not.
 
     What first-order MAML cuts is what is there only because derivatives were differentiated: all equations of order 2
-    or more, and those of order 1 through which nothing but their cotangents flows.
+    or more, and those of order 1 through which nothing but their cotangents flows. `first_order_cut` gives the rest.
 
     Raises what `mg.make_graph` raises, DTypeError for an f that returns no tensor among it.
 
@@ -103,7 +102,7 @@ def order_report(f: Callable[..., Any], *args: Any) -> OrderReport:
     needed = program.needed()
     moving = _moving(needed)
     second = any(s.order >= 2 and s.number in moving for s in needed.steps)
-    cut, instead = first_order_cut(needed)
+    cut, instead = cut_of(needed)
     rest = needed.without(cut, instead)
     remaining = {s.equation for s in rest.steps} if second else set()
     gone = [s for s in needed.steps if s.equation not in remaining] if second else []
@@ -127,33 +126,6 @@ def assert_second_order(f: Callable[..., Any], *args: Any) -> None:
     report = order_report(f, *args)
     if not report.second_order:
         raise AssertionError(str(report))
-
-
-def first_order_cut(program: Program) -> tuple[set[int], dict[Var, Any]]:
-    """The numbers of the steps that are gone where the derivative of a derivative is zero, and what is left of sums.
-
-    A walk back is linear in its cotangents and adds them by `add`: a zero one takes with it what it alone flows
-    through, and leaves of a sum the other summand.
-    """
-    cut: set[int] = set()
-    zero: set[Var] = set()
-    instead: dict[Var, Any] = {}
-    for step in program.steps:
-        if step.order == 0:
-            continue
-        gone = [x for x in step.inputs if isinstance(x, Var) and x in zero]
-        if isinstance(step.primitive, Add):
-            if len(gone) == 1:
-                cut.add(step.number)
-                instead[step.outputs[0]] = next(x for x in step.inputs if x is not gone[0])
-            wholly = len(gone) == 2
-        else:
-            wholly = step.order >= 2 or bool(gone)
-        if wholly:
-            cut.add(step.number)
-            zero.update(step.outputs)
-    instead.update((x, 0.0) for x in program.outputs if isinstance(x, Var) and x in zero)
-    return cut, instead
 
 
 def _moving(program: Program) -> set[int]:

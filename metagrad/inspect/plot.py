@@ -6,9 +6,9 @@ import itertools
 from typing import TYPE_CHECKING, Any
 
 from .derivative_orders import colour, tint
+from .first_order import cut_of
 from .layout import layered
 from .notation import formula, left_side, many
-from .orders import first_order_cut
 from .program import Program
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def plot(graph: Graph, axes: Any, cut: bool = False) -> None:
 
     program = Program.of("plot", graph).needed()
     steps = program.steps
-    kept = {step.equation for step in (program.without(*first_order_cut(program)) if cut else program).steps}
+    kept = {step.equation for step in (program.without(*cut_of(program)) if cut else program).steps}
     labels = [f"{left_side(program, s)} = {formula(program, s)}" for s in steps]
     laid = layered([(_LETTER * len(label) + 14, _HEIGHT) for label in labels], _edges(program))
     for (a, b), route in laid.routes.items():

@@ -66,6 +66,8 @@ class Program:
         self.names = names
         self.numbers: set[Var] = set()
         """Constants that are written as what they are, wherever they are read."""
+        self.values: dict[Var, Any] = {}
+        """Of constants."""
         self.steps: list[Step] = []
         self.outputs: list[Any] = []
         self.maker: dict[Var, int] = {}
@@ -100,6 +102,7 @@ class Program:
                 place(var)
         for var, value in graph.constants:
             self.constants.append(place(var))
+            self.values[known[var]] = value
             if var.shape == () and isinstance(value, np.ndarray | np.generic):
                 self.names[known[var]] = f"{value.item():g}"  # a number says more than a name
                 self.numbers.add(known[var])
@@ -158,7 +161,7 @@ class Program:
     def without(self, left_out: set[int], instead: dict[Var, Any]) -> Program:
         """The program with some steps left out, and variables replaced; with what its result needs only."""
         program = Program(self.inputs, self.constants, self.names)
-        program.numbers = self.numbers
+        program.numbers, program.values = self.numbers, self.values
         numbers: dict[int, int] = {}
 
         def found(x: Any) -> Any:
@@ -193,7 +196,7 @@ class _Derivations:
         self.scope = scope
         """In which the graph stands: paths begin below it."""
         self.paths: dict[Operation, Path] = {}
-        found = dict.fromkeys(e.derivation for e in graph.equations if e.derivation is not None)
+        found = dict.fromkeys(d for e in graph.equations for d in _taken(e))
         self.labels: dict[Derivation, str] = {}
         for _, group in itertools.groupby(sorted(found, key=_kind), key=_kind):
             alike = list(group)
@@ -215,6 +218,15 @@ class _Derivations:
 
     def _below(self, scope: Path) -> Path:
         return scope[len(self.scope) :] if scope[: len(self.scope)] == self.scope else scope
+
+
+def _taken(equation: Operation | None) -> list[Derivation]:
+    """The derivatives that made an equation, the first one first. Its origins need not be in its graph."""
+    found: list[Derivation] = []
+    while equation is not None:
+        found += [equation.derivation] if equation.derivation is not None else []
+        equation = equation.origin
+    return found[::-1]
 
 
 def _kind(derivation: Derivation) -> tuple[str, Path]:
