@@ -34,7 +34,10 @@ setup(
     package_dir={"metagrad_kernels": "kernels/metagrad_kernels"},
     py_modules=["pytest_metagrad"],
     entry_points={"pytest11": ["pytest_metagrad = pytest_metagrad"]},
-    package_data={"metagrad": ["py.typed", "inspect/page.*"], "metagrad_kernels": ["py.typed", "**/*.cu", "**/*.cuh"]},
+    package_data={
+        "metagrad": ["py.typed", "figures.mplstyle", "inspect/page.*"],
+        "metagrad_kernels": ["py.typed", "**/*.cu", "**/*.cuh"],
+    },
     zip_safe=False,
     install_requires=["numpy>=2", "numba", "optree", "opt_einsum", "rich", "matplotlib", "pillow", "safetensors"],
     extras_require={
@@ -43,6 +46,6 @@ setup(
         "test": ["pytest", "pytest-xdist", "hypothesis", "selenium", "ruff", "mypy", "build"],
         "oracle": ["torch", "jax"],
         "bench": ["torch", "jax", "autograd"],
-        "docs": ["sphinx", "furo", "myst-parser", "sphinx-gallery", "hypothesis", "pytest"],
+        "docs": ["sphinx", "furo", "myst-parser", "sphinx-gallery", "nbclient", "ipykernel", "hypothesis", "pytest"],
     },
 )

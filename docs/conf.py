@@ -23,7 +23,7 @@ project = "metagrad"
 author = "metagrad contributors"
 release = re.findall(r'^__version__ = "(.+)"$', (ROOT / "metagrad/__init__.py").read_text("utf-8"), re.MULTILINE)[0]
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "reference", "mathml"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "reference", "mathml"]
 exclude_patterns = ["_build", "generated", "kinks-table.md"]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 smartquotes = False
@@ -46,15 +46,18 @@ myst_heading_anchors = 3
 autodoc_typehints = "none"
 autodoc_preserve_defaults = True
 
-# The lessons: run, with what they print and draw. Without any, the page says so.
+# The lessons: run, with what they print and draw, in a copy, where their pictures may be saved. Without any, the page
+# says so.
+GENERATED = HERE / "generated"
+GENERATED.mkdir(exist_ok=True)
 LESSONS, PAGES = ROOT / "examples/lessons", HERE / "lessons"
 if any(LESSONS.glob("[0-9]*.py")):
-    extensions.append("sphinx_gallery.gen_gallery")
+    extensions += ["sphinx_gallery.gen_gallery", "notebooks"]
+    shutil.copytree(LESSONS, GENERATED / "lessons", dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     sphinx_gallery_conf = {
-        "examples_dirs": [str(LESSONS)],
+        "examples_dirs": [str(GENERATED / "lessons")],
         "gallery_dirs": [str(PAGES)],
         "filename_pattern": r"/\d",
-        "ignore_pattern": r"(^|/)_",
         "within_subsection_order": "FileNameSortKey",
         "capture_repr": (),
         "abort_on_example_error": True,
@@ -71,11 +74,16 @@ else:
     (PAGES / "index.rst").write_text("Lessons\n=======\n\nThis copy of the project has none.\n", "utf-8")
 
 
+# A graph to click on, as a page of its own that one on reading graphs frames.
+EXTRA = GENERATED / "extra"
+EXTRA.mkdir(exist_ok=True)
+(EXTRA / "meta_step.html").write_text(importlib.import_module("graphs").page(), "utf-8")
+html_extra_path = [str(EXTRA)]
+
 # What was measured, as tables that the page on it includes.
 sys.path.append(str(ROOT / "benchmarks"))
 report = importlib.import_module("report_checks")
-MEASURED, GENERATED = ROOT / "benchmarks/results", HERE / "generated"
-GENERATED.mkdir(exist_ok=True)
+MEASURED = ROOT / "benchmarks/results"
 for name, tables in {
     "planted_errors": (report.planted_totals, report.planted_errors),
     "verdicts": (report.verdict_totals, report.verdicts),

@@ -59,6 +59,13 @@ def as_rst(app: Sphinx, what: str, full: str, thing: Any, options: Any, lines: l
     lines[:] = "\n\n".join(p if ">>>" in p else _plain(p, full, thing) for p in paragraphs).split("\n")
 
 
+def readable(
+    app: Sphinx, what: str, full: str, thing: Any, options: Any, arguments: str | None, returns: str | None
+) -> tuple[str | None, str | None]:
+    """Defaults that are classes and functions by their names."""
+    return arguments and re.sub(r"<(?:class|function) '?([\w.]+)[^>]*>", r"\1", arguments), returns
+
+
 def _plain(text: str, full: str, thing: Any) -> str:
     """A paragraph of plain text with `code`, as reStructuredText: what is code is a link where it is public."""
     if text.startswith("Attributes:\n"):
@@ -111,4 +118,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("public", Public)
     app.connect("doctree-read", link_code)
     app.connect("autodoc-process-docstring", as_rst)
+    app.connect("autodoc-process-signature", readable)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

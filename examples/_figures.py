@@ -10,16 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-STYLE = {
-    "font.size": 12,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 13,
-    "legend.frameon": False,
-    "savefig.dpi": 150,
-    "figure.constrained_layout.use": True,
-}
-
 
 def save_all(out: Path, pictures: Mapping[str, Callable[[Any], Any]]) -> list[str]:
     """Draw each picture by its function of pyplot, which may return None for none; the names of those there are."""
@@ -29,7 +19,7 @@ def save_all(out: Path, pictures: Mapping[str, Callable[[Any], Any]]) -> list[st
     import matplotlib.pyplot as plt
 
     names = []
-    with plt.rc_context(STYLE):
+    with plt.style.context("metagrad.figures"):
         for name, draw in pictures.items():
             figure = draw(plt)
             if figure is not None:

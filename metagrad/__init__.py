@@ -46,7 +46,7 @@ if _TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _tensor.operators = _sys.modules[__name__]
-_graph.viewer = lambda graph: __getattr__("inspect").notebook(graph)
+_graph.viewer = lambda: __getattr__("inspect")
 _keep_freed_memory()
 
 

@@ -11,7 +11,8 @@ ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
 
 
-def start(example, *options, **variables):
+def start(example, *options, cwd=None, **variables):
+    """`example` is a path in the folder of examples, or one of its own."""
     environment = {
         **os.environ,
         "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'kernels'}",
@@ -22,11 +23,12 @@ def start(example, *options, **variables):
         **variables,
     }
     command = [sys.executable, str(EXAMPLES / example), *map(str, options)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, cwd=cwd, env=environment, text=True, **pipes)
 
 
-def run(example, *options, **variables):
+def run(example, *options, cwd=None, **variables):
     """Exit code, output and errors."""
-    process = start(example, *options, **variables)
+    process = start(example, *options, cwd=cwd, **variables)
     output, errors = process.communicate(timeout=120)
     return process.returncode, output, errors

@@ -16,7 +16,9 @@ sys.path[:0] = [str(DOCS), str(DOCS.parent / "benchmarks")]
 
 import kinks  # noqa: E402
 import report_checks  # noqa: E402
+import report_sinusoid  # noqa: E402
 from public import kind, public  # noqa: E402
+from report_tables import Run  # noqa: E402
 
 CODE = re.compile(r"^```\{code-block\} python\n:caption: (\w+)\n\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
@@ -118,3 +120,53 @@ def test_the_tables_of_verdicts_show_the_least_digits_and_what_is_wrong():
         "- WRONG: sin: [sin] requires this but got that",
     ]
     assert report_checks.verdicts(found)[3] == "| `sin` | 3 | 12.5 (13.5) |  | complex step |"
+
+
+def test_a_mean_over_a_seed_that_diverges_is_not_shown():
+    def run(seed, *errors):
+        common = {"method": "maml", "shots": 10, "iterations": 70000, "tasks": 6000, "seed": seed, "ci95": 0.1}
+        rows = [{**common, "steps": steps, "mse": mse} for steps, mse in zip((0, 1, 5, 10), errors, strict=True)]
+        origin = {
+            "settings": {"alpha": 0.01},
+            "command": "c",
+            "commit": "0",
+            "machine": "m",
+            "software": "s",
+            "seconds": 1,
+        }
+        return Run(rows, origin)
+
+    lines = report_sinusoid.sinusoid([run(0, 3.0, 0.4, 0.1, 11.0), run(1, 3.0, 0.2, 2.9e12, None)])
+    (row,) = [line for line in lines if line.startswith("| MAML |")]
+    assert [cell.strip() for cell in row.split("|")[2:-1]] == [
+        "**3.000** (3.000 ± 0.100, 3.000 ± 0.100)",
+        "**0.300** (0.400 ± 0.100, 0.200 ± 0.100)",
+        "0.100 ± 0.100, diverges",
+        "11.000 ± 0.100, diverges",
+    ]
+    assert "| MAML, 10-shot, inner step 0.01, after 10 | diverges | at most 0.14 | MISSED |" in lines
+
+
+def test_a_notebook_is_run_before_it_is_downloaded(tmp_path):
+    pytest.importorskip("nbclient", reason="nbclient is not installed: pip install 'metagrad[docs]'")
+    pytest.importorskip("ipykernel", reason="ipykernel is not installed: pip install 'metagrad[docs]'")
+    import nbformat
+    import notebooks
+
+    def write(name, *cells):
+        v4 = nbformat.v4
+        content = [v4.new_markdown_cell("# Title"), *map(v4.new_code_cell, cells)]
+        nbformat.write(v4.new_notebook(cells=content), tmp_path / name)
+        return tmp_path / name
+
+    draw = "import matplotlib.pyplot as plt\nplt.style.use('metagrad.figures')\nfigure, axes = plt.subplots()"
+    path = write("good.ipynb", "import metagrad as mg\nprint(mg.grad(mg.sin)(0.0))", draw)
+    assert not notebooks.is_executed(path)
+    notebooks.execute(path)
+    assert notebooks.is_executed(path)
+    _, printed, drawn = nbformat.read(path, as_version=4).cells
+    assert printed.outputs[0].text == "Tensor(1., dtype=float64)\n"
+    assert "image/png" in drawn.outputs[0].data
+    with pytest.raises(Exception, match="ZeroDivisionError"):
+        notebooks.execute(write("bad.ipynb", "1 / 0"))
+    assert [p.name for p in tmp_path.iterdir() if p.suffix != ".ipynb"] == []

@@ -1,6 +1,6 @@
 r"""
-A start from which every task is one step away
-==============================================
+0. A start from which every task is one step away
+=================================================
 
 A *task* is a data set of its own: a few *support* points to learn from, and *query* points that say how well it was
 learned. Meta-learning looks for one start :math:`\theta` from which a gradient step on the support points of *any*
@@ -14,7 +14,6 @@ sentence, with tasks simple enough that the best start has a formula.
 
 import matplotlib.pyplot as plt
 import numpy as np
-from _lesson import BLUE, GREEN, PINK, RED, STYLE, save
 
 import metagrad as mg
 from metagrad import data, meta
@@ -29,8 +28,8 @@ print(f"support: inputs {support[0].shape} and targets {support[1].shape}, (task
 
 # %%
 # For the second half, let parameters be points of a plane, and the loss of task i a valley around its own solution
-# :math:`c_i`, with Hessian :math:`H_i`, for support and query alike. Task 1 is steep, task 3 almost flat in one
-# direction.
+# :math:`c_i`, with Hessian :math:`H_i`, for support and query alike. Each valley is steep in one direction and flat in
+# the other.
 
 
 def loss(w, task):
@@ -46,8 +45,8 @@ def turned(steep, flat, degrees):
     return u @ np.diag([steep, flat]) @ u.T
 
 
-centres = np.array([[-2.0, 0.6], [2.0, 1.4], [0.8, -2.0]])
-hessians = np.stack([turned(1.0, 0.7, 20), turned(0.9, 0.25, 70), turned(0.5, 0.12, 10)])
+centres = np.array([[3.0, 0.6], [2.0, 2.4], [0.2, 3.1]])
+hessians = np.stack([turned(0.95, 0.3, 8), turned(0.9, 0.25, 52), turned(1.0, 0.3, 88)])
 valleys = (centres, hessians)
 alpha = 1.0
 
@@ -84,43 +83,55 @@ weights = factors @ hessians @ factors
 formula = np.linalg.solve(weights.sum(0), np.einsum("tij,tj->i", weights, centres))
 print(f"by formula            start ({formula[0]:+.4f}, {formula[1]:+.4f})")
 
-# %%
-# On the left, tasks. On the right, the plane of parameters. MAML starts inside the flat valley of task 3, where a step
-# moves hardly at all, and far from the steep ones, because a step goes nearly all the way to their solutions.
 
-plt.rcParams.update(STYLE)
+def adapted(w):
+    """Where a step leads from w on each task."""
+    return np.array([meta.adapt(loss, w, task, steps=1, lr=alpha) for task in zip(centres, hessians, strict=True)])
+
+
+for name, w in starts.items():
+    before, after = (np.linalg.norm(v - centres, axis=-1) for v in (np.asarray(w), adapted(w)))
+    print(f"{name:21} from the solutions {before.round(2)}, after one step {after.round(2)}")
+
+# %%
+# On the left, tasks. On the right, the plane of parameters, with valleys drawn as ellipses that are long where they are
+# flat. A start in the midst of the solutions is nearer to all of them, but lies off in their flat directions, where a
+# step hardly moves. MAML's start is far away, where every solution lies straight down the steep direction of its
+# valley: one step goes nearly all the way to each.
+
+plt.style.use("metagrad.figures")
 figure, (left, right) = plt.subplots(1, 2, figsize=(11.5, 5), width_ratios=(1, 1.15))
 x = np.linspace(-5, 5, 200).astype(np.float32)[:, None]
 for k, curve in enumerate(tasks(np.broadcast_to(x, (6, 200, 1)))):
     left.plot(
         x,
         curve,
-        color=BLUE if k == 0 else "0.82",
+        color="C0" if k == 0 else "0.82",
         lw=2 if k == 0 else 1.2,
         label=["this task", "others"][k] if k < 2 else None,
     )
-left.plot(support[0][0], support[1][0], "o", ms=8, color=BLUE, label="support: learn from these")
-left.plot(query[0][0], query[1][0], "D", ms=7, mfc="white", mec=RED, mew=1.8, ls="none", label="query: judged by these")
+left.plot(support[0][0], support[1][0], "o", ms=8, color="C0", label="support: learn from these")
+left.plot(
+    query[0][0], query[1][0], "D", ms=7, mfc="white", mec="C4", mew=1.8, ls="none", label="query: judged by these"
+)
 left.set(xlabel="input x", ylabel="target y", title="A task, and others of its distribution")
 left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
 
-grid = np.stack(np.meshgrid(np.linspace(-3.6, 4.6, 200), np.linspace(-3.6, 3.2, 200)), axis=-1)
-for k, (centre, hessian, colour) in enumerate(zip(centres, hessians, (BLUE, GREEN, PINK), strict=True), 1):
+grid = np.stack(np.meshgrid(np.linspace(-1.2, 4.6, 200), np.linspace(-0.6, 4.2, 200)), axis=-1)
+for k, (centre, hessian, colour) in enumerate(zip(centres, hessians, ("C0", "C3", "C2"), strict=True), 1):
     d = grid - centre
     height = 0.5 * np.einsum("...i,ij,...j", d, hessian, d)
-    right.contour(grid[..., 0], grid[..., 1], height, [0.08, 0.35], colors=colour, alpha=0.55, linewidths=1.1)
+    right.contour(grid[..., 0], grid[..., 1], height, [0.03, 0.12], colors=colour, alpha=0.55, linewidths=1.1)
     right.plot(*centre, "*", ms=13, color=colour)
-    ground = {"fc": "white", "ec": "none", "alpha": 0.8, "pad": 0.5}
-    right.annotate(f"task {k}", centre, (0, 11), textcoords="offset points", color=colour, ha="center", bbox=ground)
-    for w, style in zip(starts.values(), ("0.55", "black"), strict=True):
-        step = np.asarray(meta.adapt(loss, w, (centre, hessian), steps=1, lr=alpha))
-        right.annotate(
-            "", step, np.asarray(w), arrowprops={"arrowstyle": "-|>", "color": style, "lw": 1.6, "shrinkB": 0}
-        )
+    aside = {1: (46, 14), 2: (36, 28), 3: (0, 32)}[k]
+    right.annotate(f"task {k}", centre, aside, textcoords="offset points", color=colour, ha="center")
 for (name, w), colour, marker in zip(starts.items(), ("0.55", "black"), "so", strict=True):
+    for end in adapted(w):
+        look = {"arrowstyle": "-|>", "color": colour, "lw": 1.6, "shrinkA": 0, "shrinkB": 0}
+        right.annotate("", end, np.asarray(w), arrowprops=look)
     right.plot(*np.asarray(w), marker, ms=10, color=colour, mec="white", label=name, ls="none", zorder=5)
 right.set(
     xlabel="parameter 1", ylabel="parameter 2", aspect="equal", title="Two starts, and one step towards each task"
 )
 right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
-save(figure, "0_one_step_away")
+figure.savefig("0_one_step_away.png")

@@ -1,6 +1,6 @@
 """
-What a backward pass makes
-==========================
+1. What a backward pass makes
+=============================
 
 A gradient is a computation like the one that it differentiates: a handful of multiplications, additions and elementary
 functions. So it can be written down, drawn, and differentiated again. Nothing else is needed for a gradient of a
@@ -10,7 +10,6 @@ gradient, and this lesson watches it happen, equation by equation.
 import math
 
 import matplotlib.pyplot as plt
-from _lesson import STYLE, draw_graph, needed, save
 
 import metagrad as mg
 
@@ -38,9 +37,10 @@ print(mg.inspect.text(first_graph))
 # those of order 0 and those of order 1; what it makes of the latter has order 2.
 
 second_graph = mg.make_graph(second)(0.5)
-for name, graph in (("f", mg.make_graph(f)(0.5)), ("gradient", first_graph), ("second", second_graph)):
-    orders = [step.order for step in needed(graph).steps]
-    print(f"{name:9} depends on {len(orders):2} equations, of orders 0, 1, 2: {[orders.count(k) for k in range(3)]}")
+for name, function in (("f", f), ("gradient", gradient), ("second", second)):
+    found = mg.inspect.order_report(function, 0.5).orders  # of what the result depends on
+    counts = [found.get(order, 0) for order in range(3)]
+    print(f"{name:9} depends on {sum(counts):2} equations, of orders 0, 1, 2: {counts}")
 
 # %%
 # Both are right: :math:`f' = e^w (\sin w + \cos w)` and :math:`f'' = 2 e^w \cos w`.
@@ -59,12 +59,12 @@ print(mg.testing.check_gradients(f, [mg.asarray(w)], order=3))
 # The pictures show the equations that each result depends on; ``a`` is w. Where the function forks (sine and
 # exponential both read ``a``) the gradient joins: the cotangents of the two ways are added, in ``k``.
 
-plt.rcParams.update(STYLE)
+plt.style.use("metagrad.figures")
 figure, axes = plt.subplots(1, 2, figsize=(11.5, 4.7), width_ratios=(1, 1.9))
 for ax, graph, title in zip(
     axes, (first_graph, second_graph), ("The gradient", "The gradient of the gradient"), strict=True
 ):
-    draw_graph(ax, graph)
+    mg.inspect.plot(graph, ax)
     ax.set_title(title)
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.01))
-save(figure, "1_derivative_orders")
+figure.savefig("1_derivative_orders.png")

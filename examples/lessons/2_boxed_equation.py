@@ -1,6 +1,6 @@
 r"""
-The boxed equation
-==================
+2. The boxed equation
+=====================
 
 MAML's gradient goes *through* a gradient step. For one step :math:`\theta' = \theta - \alpha \nabla L(\theta)`, the
 chain rule says
@@ -13,7 +13,6 @@ it is built, multiplied, and held against what reverse mode gives for the unroll
 
 import matplotlib.pyplot as plt
 import numpy as np
-from _lesson import BLUE, ORANGE, STYLE, save
 
 import metagrad as mg
 from metagrad import meta
@@ -103,7 +102,7 @@ for steps in (1, 5):
 # further down.
 
 all_five = np.linalg.multi_dot([np.asarray(f) for f in factors])
-plt.rcParams.update(STYLE)
+plt.style.use("metagrad.figures")
 figure, axes = plt.subplots(1, 3, layout="compressed", figsize=(13, 4.2), width_ratios=(1, 1, 1.05))
 groups = [("$w_1$", 0, 4), ("$b_1$", 4, 8), ("$w_2$", 8, 12), ("$b_2$", 12, 13)]
 for ax, matrix, title in zip(
@@ -122,9 +121,9 @@ figure.colorbar(image, ax=axes[:2], shrink=0.8, label="entry")
 one = np.linalg.eigvalsh(np.asarray(factor))[::-1]
 axes[2].axhline(1, color="0.75", lw=1)
 axes[2].axhline(0, color="0.75", lw=1)
-axes[2].plot(range(1, 14), one, "o-", color=BLUE, label="one step: eigenvalues")
-axes[2].plot(range(1, 14), np.linalg.svd(all_five)[1], "s-", color=ORANGE, label="five steps: singular values")
+axes[2].plot(range(1, 14), one, "o-", color="C0", label="one step: eigenvalues")
+axes[2].plot(range(1, 14), np.linalg.svd(all_five)[1], "s-", color="C1", label="five steps: singular values")
 axes[2].set(xlabel="direction, sorted", ylabel="factor", title="By how much each direction counts")
 axes[2].legend(loc="lower left")
 print(f"eigenvalues of I - alpha H between {one.min():.4f} and {one.max():.4f}")
-save(figure, "2_boxed_equation")
+figure.savefig("2_boxed_equation.png")

@@ -1,6 +1,6 @@
 r"""
-What first-order MAML throws away
-=================================
+3. What first-order MAML throws away
+====================================
 
 First-order MAML takes the inner gradient for a constant. Then :math:`\partial\theta'/\partial\theta = I` instead of
 :math:`I - \alpha H`, and whatever was there only to differentiate a derivative is never computed. This lesson shows the
@@ -13,7 +13,6 @@ from functools import partial
 import matplotlib.pyplot as plt
 import numpy as np
 import optree
-from _lesson import BLUE, ORANGE, PINK, STYLE, draw_graph, save
 
 import metagrad as mg
 from metagrad import data, meta, nn, optim
@@ -34,10 +33,12 @@ graph = mg.make_graph(mg.grad(after_one_step))(0.3)
 print(mg.inspect.order_report(mg.grad(after_one_step), 0.3))
 
 # %%
-# Both gradients of that graph by hand: :math:`\nabla L(\theta')` times :math:`1 - \alpha \cosh(w - 1)`, or times 1.
+# Without what is cut, the graph is one that runs, too: it gives the first-order gradient. Both by hand:
+# :math:`\nabla L(\theta')` times :math:`1 - \alpha \cosh(w - 1)`, or times 1.
 
 exact, first = mg.grad(after_one_step)(0.3), mg.grad(after_one_step)(0.3, first_order=True)
 print(f"toy: exact {float(exact):+.12f}   first order {float(first):+.12f}")
+print(f"toy: what the cut leaves of the graph gives {float(mg.inspect.first_order_cut(graph)(0.3)):+.12f}")
 print(f"toy: ratio {float(exact / first):.12f}   1 - alpha H {1 - 0.5 * np.cosh(0.3 - 1):.12f}")
 
 # %%
@@ -45,7 +46,7 @@ print(f"toy: ratio {float(exact / first):.12f}   1 - alpha H {1 - 0.5 * np.cosh(
 # on the same 100 tasks, and the cosine of the angle between them is noted, for inner steps of three sizes.
 
 NET = nn.Sequential(nn.Dense(40), nn.tanh, nn.Dense(40), nn.tanh, nn.Dense(1))
-RATES = {0.01: BLUE, 0.05: ORANGE, 0.2: PINK}
+RATES = {0.01: "C0", 0.05: "C1", 0.2: "C2"}
 
 
 def loss(params, batch):
@@ -114,11 +115,11 @@ for name, (full, first) in measures.items():
 
 # %%
 
-plt.rcParams.update(STYLE)
+plt.style.use("metagrad.figures")
 figure = plt.figure(figsize=(12.5, 6.4))
 (left, right) = figure.subfigures(1, 2, width_ratios=(1, 1.2))
 ax = left.subplots()
-draw_graph(ax, graph, cut=True)
+mg.inspect.plot(graph, ax, cut=True)
 ax.set_title("One inner step; dashed: cut by first-order MAML")
 ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0.0), handletextpad=0.2)
 top, bottom = right.subplots(2, 1)
@@ -132,10 +133,10 @@ top.set(
 )
 top.legend(ncols=3)
 shares = [first / full for full, first in measures.values()]
-bottom.bar(range(len(shares)), shares, color=BLUE, width=0.6)
+bottom.bar(range(len(shares)), shares, color="C0", width=0.6)
 bottom.axhline(1, color="0.4", lw=1, ls="--")
 for k, share in enumerate(shares):
     bottom.annotate(f"{share:.0%}", (k, share), (0, 3), textcoords="offset points", ha="center")
 bottom.set(xticks=range(len(shares)), ylim=(0, 1.15), ylabel="of MAML's", title="What a first-order meta-step costs")
 bottom.set_xticklabels(["equations", "operations", "live memory", "time"])
-save(figure, "3_first_order")
+figure.savefig("3_first_order.png")

@@ -1,6 +1,6 @@
 r"""
-Hessian-vector products, three ways
-===================================
+4. Hessian-vector products, three ways
+======================================
 
 The factor :math:`I - \alpha H` is only ever multiplied with a vector, so :math:`H` need not be built: for n
 parameters it has :math:`n^2` entries, while :math:`H v` costs a few gradients. Three ways to get it:
@@ -16,7 +16,6 @@ import time
 
 import matplotlib.pyplot as plt
 import numpy as np
-from _lesson import BLUE, GREEN, ORANGE, RED, STYLE, save
 
 import metagrad as mg
 
@@ -126,14 +125,14 @@ for name, found in rows.items():
 
 # %%
 
-plt.rcParams.update(STYLE)
+plt.style.use("metagrad.figures")
 figure, (left, middle, right) = plt.subplots(1, 3, figsize=(14, 4.4))
-colours = dict(zip(ways, (BLUE, ORANGE, GREEN), strict=True))
+colours = dict(zip(ways, ("C0", "C1", "C3"), strict=True))
 exact = digits(product(*setting(9), "reverse_over_reverse"))
-left.axhline(exact, color=BLUE, lw=2)
-left.text(1e-12, exact - 0.15, "both exact ways", color=BLUE, va="top")
-left.semilogx(steps, lost["float64"], "o-", ms=4, color=GREEN, label="numeric, float64")
-left.semilogx(steps, lost["float32"], "s--", ms=4, color=RED, label="numeric, float32")
+left.axhline(exact, color="C0", lw=2)
+left.text(1e-12, exact - 0.15, "both exact ways", color="C0", va="top")
+left.semilogx(steps, lost["float64"], "o-", ms=4, color="C3", label="numeric, float64")
+left.semilogx(steps, lost["float32"], "s--", ms=4, color="C4", label="numeric, float32")
 left.set(
     xlabel="step h of the difference",
     ylabel="correct digits of H v",
@@ -148,4 +147,4 @@ for ax, column, title in ((middle, 0, "Operations"), (right, 1, "Live memory")):
         ax.semilogx(parameters, [row[column] for row in found], style, color=colours[name], label=name)
     ax.set(xlabel="parameters", ylabel="in gradients", title=f"{title} of H v", ylim=(0, None))
 middle.legend(loc="lower right")
-save(figure, "4_hessian_vector_products")
+figure.savefig("4_hessian_vector_products.png")

@@ -1,6 +1,6 @@
 """
-Second derivatives through ReLU, max-pool and softmax
-=====================================================
+5. Second derivatives through ReLU, max-pool and softmax
+========================================================
 
 Networks are full of operations that are linear in pieces. Their second derivative is zero wherever it exists, yet the
 Hessian of the network's loss is not zero. This lesson shows where the curvature that MAML needs comes from, and what
@@ -9,7 +9,6 @@ happens on the edges between the pieces.
 
 import matplotlib.pyplot as plt
 import numpy as np
-from _lesson import BLUE, ORANGE, PINK, STYLE, save
 
 import metagrad as mg
 from metagrad import nn
@@ -63,9 +62,8 @@ for scale in (1, 10, 100):
 # block of the latter is zero, because logits are linear in pieces in each layer's weights; between layers it is
 # not: there weights meet in products.
 
-NET = nn.Sequential(
-    nn.Conv2D(2, 3, dtype=np.float64), nn.relu, nn.MaxPool2D(2), nn.Flatten(), nn.Dense(3, dtype=np.float64)
-)
+CONV, POOL = nn.Conv2D(2, 3, dtype=np.float64), nn.MaxPool2D(2)
+NET = nn.Sequential(CONV, nn.relu, POOL, nn.Flatten(), nn.Dense(3, dtype=np.float64))
 generator = np.random.default_rng(1)
 images, labels = generator.normal(size=(6, 4, 4, 1)), np.array([0, 1, 2, 0, 1, 2])
 params = NET.init(mg.random.key(0), (4, 4, 1))
@@ -96,20 +94,33 @@ print(mg.testing.check_gradients(loss, [theta], order=2))
 # mind, the gradient bends or jumps, and the second derivative jumps. Between kinks all is smooth, and a
 # Hessian-vector product is exact there. What it cannot see is the next kink: MAML's factor :math:`I - \alpha H`
 # describes this piece only.
+#
+# A piece is a set of entries of the convolution's result that reach the dense layer: those that a window picks and
+# ReLU lets through. It is read off as the places where the gradient of what comes through is not zero.
 
 direction = generator.normal(size=42)
-line = np.linspace(-1.5, 1.5, 601)
+line = np.linspace(-1.5, 1.5, 2001)
 
 
 def along(t):
     return loss(theta + t * direction)
 
 
-values, slopes, curvatures = (np.asarray(mg.vmap(g)(line)) for g in (along, mg.grad(along), mg.grad(mg.grad(along))))
-jumps = np.flatnonzero(abs(np.diff(curvatures)) > 0.15 * abs(curvatures).max())
-print(f"line: second derivative between {curvatures.min():.2f} and {curvatures.max():.2f}, {len(jumps)} large jumps")
+def reaches(t):
+    kernel = mg.reshape((theta + t * direction)[:18], kernels[0].shape)
+    result = CONV.apply({**params[0], "kernel": kernel}, images)
+    return mg.grad(lambda z: mg.sum(POOL.apply((), nn.relu(z))))(result)
 
-plt.rcParams.update(STYLE)
+
+values, slopes, curvatures = (np.asarray(mg.vmap(g)(line)) for g in (along, mg.grad(along), mg.grad(mg.grad(along))))
+pieces = np.asarray(mg.vmap(reaches)(line)).reshape(len(line), -1)
+kinks = (pieces[1:] != pieces[:-1]).any(axis=1)
+jumps = abs(np.diff(curvatures))
+print(f"line: the piece changes in {kinks.sum()} of {len(kinks)} intervals")
+print(f"line: second derivative between {curvatures.min():.2f} and {curvatures.max():.2f};", end=" ")
+print(f"from point to point it changes by up to {jumps[kinks].max():.2f} there, {jumps[~kinks].max():.3f} elsewhere")
+
+plt.style.use("metagrad.figures")
 figure, (left, middle, right) = plt.subplots(1, 3, figsize=(14, 4.3), width_ratios=(1, 1, 1.15))
 limit = abs(H).max() / 2
 for ax, matrix, title in ((left, H, "Hessian of the net's loss"), (middle, rest, "... without its Gauss-Newton part")):
@@ -123,11 +134,12 @@ for ax, matrix, title in ((left, H, "Hessian of the net's loss"), (middle, rest,
     ax.spines[:].set_visible(False)
 figure.colorbar(shown, ax=[left, middle], shrink=0.8, label="second derivative", extend="both")
 for values_, colour, style, label in (
-    (values, BLUE, "-", "loss"),
-    (slopes, ORANGE, "--", "first derivative"),
-    (curvatures, PINK, "-", "second derivative"),
+    (values, "C0", "-", "loss"),
+    (slopes, "C1", "--", "first derivative"),
+    (curvatures, "C2", "-", "second derivative"),
 ):
     right.plot(line, values_, style, color=colour, label=label, lw=1.6)
+right.vlines(line[1:][kinks], 0, 0.04, transform=right.get_xaxis_transform(), color="0.3", lw=0.8, label="a kink")
 right.set(xlabel="distance along a line through the parameters", title="Pieces, and the kinks between them")
 right.legend()
-save(figure, "5_kinks")
+figure.savefig("5_kinks.png")

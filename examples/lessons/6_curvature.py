@@ -1,6 +1,6 @@
 r"""
-Meta-training fits the curvature to the step
-============================================
+6. Meta-training fits the curvature to the step
+===============================================
 
 A step of gradient descent multiplies the error in a direction of curvature :math:`\lambda` by :math:`1 -
 \alpha\lambda`. It solves the direction where :math:`\alpha\lambda = 1`, does little where that is small, and
@@ -12,7 +12,6 @@ Hessian-vector products.
 import matplotlib.pyplot as plt
 import numpy as np
 import optree
-from _lesson import BLUE, GREEN, ORANGE, PINK, STYLE, save
 from optree.integrations.numpy import tree_ravel
 
 import metagrad as mg
@@ -78,7 +77,7 @@ def spectrum(params, k=40):
 # %%
 # Train by MAML with steps of three sizes, always from the same random start, and on all tasks at once (no inner step).
 
-RATES = {0.002: GREEN, 0.01: PINK, 0.05: BLUE}
+RATES = {0.002: "C3", 0.01: "C2", 0.05: "C0"}
 START = NET.init(mg.random.key(0), (1,))
 
 
@@ -93,7 +92,7 @@ def train(lr, steps=1, iterations=250):
 
 starts = {"random": START, "all tasks at once": train(0.05, steps=0)}
 starts |= {f"MAML, alpha {lr}": train(lr) for lr in RATES}
-colours = dict(zip(starts, ("0.55", ORANGE, *RATES.values()), strict=True))
+colours = dict(zip(starts, ("0.55", "C1", *RATES.values()), strict=True))
 spectra = {name: spectrum(params) for name, params in starts.items()}
 for name, (values, _) in spectra.items():
     print(f"{name:18} eigenvalues from {values[0]:6.2f} to {values[-1]:7.2f}")
@@ -125,7 +124,7 @@ judged = {name: errors(starts[name], 0.05) for name in ("random", "all tasks at 
 for name, curve in judged.items():
     print(f"{name:18} query loss {curve[0]:.3f}, after one step {curve[1]:.3f}, after five {curve[-1]:.3f}")
 
-plt.rcParams.update(STYLE)
+plt.style.use("metagrad.figures")
 figure, (left, middle, right) = plt.subplots(1, 3, figsize=(14, 4.4), width_ratios=(1.5, 0.8, 1))
 for row, (name, (values, weights)) in enumerate(spectra.items()):
     left.scatter(values, np.full(len(values), -row), s=12 + 400 * weights, color=colours[name], alpha=0.7, lw=0)
@@ -161,4 +160,4 @@ for name, curve in judged.items():
     right.plot(curve, "o-", color=colours[name], label=name.replace("alpha", r"$\alpha$ ="))
 right.set(xlabel="inner steps", ylabel="query loss", title=r"Steps of $\alpha$ = 0.05", ylim=(0, None))
 right.legend(loc="lower left", fontsize=10)
-save(figure, "6_curvature")
+figure.savefig("6_curvature.png")

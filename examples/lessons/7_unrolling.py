@@ -1,6 +1,6 @@
 r"""
-Unrolling fifty steps
-=====================
+7. Unrolling fifty steps
+========================
 
 A meta-gradient through k inner steps is a product of k factors :math:`I - \alpha H`. All of the inner loop must be
 kept for the walk back, unless it is computed again; and a product of many factors shrinks or grows. This lesson
@@ -13,7 +13,6 @@ from functools import partial
 
 import matplotlib.pyplot as plt
 import numpy as np
-from _lesson import BLUE, GREEN, ORANGE, PINK, STYLE, save
 from optree import tree_leaves
 
 import metagrad as mg
@@ -85,7 +84,7 @@ print(f"checkpointed gradients differ by at most {off:.0e}")
 # faster, and with it the gradient at the end. Past :math:`\alpha\lambda = 2` the inner loop diverges, and the
 # meta-gradient faster.
 
-RATES = {0.02: BLUE, 0.1: ORANGE, 0.2: PINK}
+RATES = {0.02: "C0", 0.1: "C1", 0.2: "C2"}
 norms = {lr: [np.linalg.norm(vector(mg.grad(meta_loss)(theta, k, lr))) for k in COUNTS] for lr in RATES}
 for lr, found in norms.items():
     print(
@@ -121,9 +120,9 @@ for n, found in orders.items():
     print(f"a step multiplies by {rate:.4f}, (1 + alpha)^{n} is {(1 + ALPHA) ** n:.4f}")
 print(mg.testing.check_gradients(partial(after, steps=10), [mg.asarray(0.1)], order=3))
 
-plt.rcParams.update(STYLE)
+plt.style.use("metagrad.figures")
 figure, (left, middle, right) = plt.subplots(1, 3, figsize=(14, 4.4))
-for name, colour, style in zip(SEGMENTS, (BLUE, ORANGE, GREEN), ("o-", "s--", "^:"), strict=True):
+for name, colour, style in zip(SEGMENTS, ("C0", "C1", "C3"), ("o-", "s--", "^:"), strict=True):
     left.plot(COUNTS, [memory[name, k] for k in COUNTS], style, color=colour, label=name)
 left.set(ylabel="peak memory, MB", title="Memory of a meta-gradient", ylim=(0, None))
 for lr, colour in RATES.items():
@@ -131,9 +130,9 @@ for lr, colour in RATES.items():
 middle.set(ylabel="norm of the meta-gradient", title="A net: shrinking and growing")
 middle.set(ylim=(0.02, 1e8))
 middle.text(
-    6, 2e6, f"$\\alpha$ = 0.2 reaches $10^{{{math.log10(norms[0.2][-1]):.0f}}}$ after 50 steps", color=PINK, fontsize=10
+    6, 2e6, f"$\\alpha$ = 0.2 reaches $10^{{{math.log10(norms[0.2][-1]):.0f}}}$ after 50 steps", color="C2", fontsize=10
 )
-for (n, found), colour, style in zip(orders.items(), (ORANGE, PINK, GREEN), ("o-", "s-", "^-"), strict=True):
+for (n, found), colour, style in zip(orders.items(), ("C1", "C2", "C3"), ("o-", "s-", "^-"), strict=True):
     right.semilogy(
         COUNTS,
         [d or math.nan for d in found],
@@ -146,4 +145,4 @@ for ax in (left, middle, right):
     ax.set(xlabel="inner steps k")
     ax.legend(fontsize=10)
 middle.legend(loc="center right", fontsize=10)
-save(figure, "7_unrolling")
+figure.savefig("7_unrolling.png")

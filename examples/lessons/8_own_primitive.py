@@ -1,6 +1,6 @@
 """
-A primitive of your own, with kernels of your own
-=================================================
+8. A primitive of your own, with kernels of your own
+====================================================
 
 A primitive is one class: what it computes, its derivative, its batching and its shape. Its rules are written with
 differentiable operations, so every order exists as soon as the first does. Its ``forward`` runs on plain arrays
@@ -14,7 +14,6 @@ import warnings
 import matplotlib.pyplot as plt
 import numba
 import numpy as np
-from _lesson import BLUE, GREEN, ORANGE, PINK, STYLE, save
 
 import metagrad as mg
 
@@ -158,16 +157,16 @@ for size in sizes:
 for name, found in speed.items():
     print(f"{name:19}: {found[-1]:.2f} ns an element, of {sizes[-1]:,}")
 
-plt.rcParams.update(STYLE)
+plt.style.use("metagrad.figures")
 figure, (left, right) = plt.subplots(1, 2, figsize=(11.5, 4.6), width_ratios=(1.3, 1))
-for order, (curve, colour) in enumerate(zip(curves, (BLUE, ORANGE, PINK, GREEN), strict=True)):
+for order, (curve, colour) in enumerate(zip(curves, ("C0", "C1", "C2", "C3"), strict=True)):
     left.plot(grid, curve, color=colour, label=["f", "f '", "f ''", "f '''"][order])
     left.plot(grid[::12], [exact(order, t) for t in grid[::12]], "o", ms=4.5, mfc="white", color=colour)
 left.plot([], [], "o", ms=4.5, mfc="white", color="0.3", label="formula")
 left.set(xlabel="x", title=r"$f(x) = 1/(1+x^2)$ and its derivatives")
 left.legend(loc="upper right")
-for (name, found), colour, style in zip(speed.items(), (ORANGE, BLUE), ("s--", "o-"), strict=True):
+for (name, found), colour, style in zip(speed.items(), ("C1", "C0"), ("s--", "o-"), strict=True):
     right.loglog(sizes, found, style, color=colour, label=name)
 right.set(xlabel="elements", ylabel="nanoseconds an element", title="The forward pass, on this machine's CPU")
 right.legend()
-save(figure, "8_own_primitive")
+figure.savefig("8_own_primitive.png")

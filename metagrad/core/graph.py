@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 viewer: Any = None
-"""What draws a graph in a notebook; `metagrad` hands it in."""
+"""Gives what writes and draws graphs, with `text`, `line` and `notebook`; `metagrad` hands it in."""
 
 
 class Var(Aval):
@@ -78,9 +78,7 @@ class Equation(Operation):
         return self.primitive.params
 
     def __repr__(self) -> str:
-        left = ", ".join(map(repr, self.outputs))
-        right = ", ".join(x.name if isinstance(x, Var) else repr(x) for x in self.inputs)
-        return f"{left} = {Primitive.__repr__(self.primitive)} {right}"
+        return str(viewer().line(self))
 
 
 class GraphTracer(Tracer):
@@ -226,12 +224,19 @@ class Graph:
         self.constants = constants
         self.equations = equations
         self.outputs = outputs
+        self.names: list[str] = []
+        """Of inputs: `params[0]['bias']` for a leaf of an argument, empty for an argument that is an array."""
         self.in_tree: Any = None
         self.out_tree: Any = None
         self._plan: _Plan | None = None
 
     def evaluate(self, values: list[Value]) -> list[Value]:
-        """Run it on flat values, letting go of each intermediate after its last use."""
+        """Run it on flat values, letting go of each intermediate after its last use.
+
+        Raises ShapeError for another number of values than it has inputs.
+        """
+        if len(values) != len(self.inputs):
+            raise ShapeError(requires("graph", f"{len(self.inputs)} values, one for each input", len(values)))
         if provenance.noting:
             plan = _Plan.of(self, Replay())
         else:
@@ -273,15 +278,8 @@ class Graph:
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
-        return str(viewer(self))
+        return str(viewer().notebook(self))
 
-    def __str__(self) -> str:
-        lines = [f"inputs: {', '.join(map(repr, self.inputs)) or 'none'}"]
-        lines += [f"constant: {var!r}" for var, _ in self.constants]
-        for equation in self.equations:
-            scope = "/".join(equation.scope)
-            lines.append(f"  [{equation.order}] {equation!r}" + (f"    in {scope}" if scope else ""))
-        outputs = ", ".join(x.name if isinstance(x, Var) else repr(x) for x in self.outputs)
-        return "\n".join([*lines, f"outputs: {outputs}"])
-
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        """As `mg.inspect.text` writes it."""
+        return str(viewer().text(self))

@@ -150,7 +150,8 @@ class Primitive(metaclass=_Interned):
     def flops(self, output: Any, *inputs: Any) -> int:
         """How many floating-point operations it takes, for the Avals of its output and of its inputs (or scalars)."""
         outputs = output if type(output) is tuple else (output,)
-        return self.work * max(math.prod(getattr(x, "shape", ())) for x in (*outputs, *inputs))
+        shapes = [x.shape for x in (*outputs, *inputs) if hasattr(x, "shape")]
+        return self.work * max(map(math.prod, shapes))
 
     def vjp(self, i: int, cotangent: Value, output: Any, *inputs: Value) -> Value:
         """What `cotangent`, of the output, is for input `i`. None means zero."""

@@ -55,10 +55,11 @@ class Operation:
     origin's.
 
     A derivative stands in the scope of its origin; `derivation` is the taking of a derivative that made it, with the
-    scope in which that was called, and None for what the function itself computes.
+    scope in which that was called, and None for what the function itself computes. `differentiated` says whether a
+    derivative of it was taken, which may have made nothing: that of `2 * x` is a number.
     """
 
-    __slots__ = ("derivation", "order", "origin", "primitive", "scope", "source")
+    __slots__ = ("derivation", "differentiated", "order", "origin", "primitive", "scope", "source")
 
     def __init__(
         self,
@@ -73,6 +74,7 @@ class Operation:
         self.scope = scope
         self.origin = origin
         self.derivation = derivation
+        self.differentiated = False
         self.order: int = 0 if origin is None else 1 + origin.order
 
 
@@ -132,6 +134,7 @@ def derivative_of(origin: Operation, derivation: Derivation) -> Iterator[None]:
     """Operations run inside are noted as the derivative of `origin`, made by `derivation`; so is what goes wrong."""
     before = context.origin, context.derivation
     context.origin, context.derivation = origin, derivation
+    origin.differentiated = True
     try:
         yield
     except Exception as error:
@@ -172,7 +175,9 @@ class Replay:
             context.derivation = equation.derivation
             try:
                 output = equation.primitive.bind(*inputs)
-                self.again[equation] = origin_of(equation.primitive, output)
+                self.again[equation] = again = origin_of(equation.primitive, output)
+                if again is not None:
+                    again.differentiated |= equation.differentiated
             finally:
                 context.scope, context.source, context.origin, context.derivation = before
             return output

@@ -5,8 +5,11 @@ from __future__ import annotations
 from .comparison import Comparison, compare
 from .cost import Cost, Tally, cost
 from .dot import dot
+from .first_order import first_order_cut
+from .notation import line as line
 from .orders import OrderReport, assert_second_order, order_report
 from .page import html, notebook
+from .plot import plot
 from .svg import svg
 from .text import text
 
@@ -19,9 +22,11 @@ __all__ = [
     "compare",
     "cost",
     "dot",
+    "first_order_cut",
     "html",
     "notebook",
     "order_report",
+    "plot",
     "svg",
     "text",
 ]

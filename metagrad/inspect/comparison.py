@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from ..errors import OptionError, requires
 from .cost import Cost, Tally, cost_of, table
-from .notation import count
-from .page import frame, html
+from .notation import array_type, count
+from .page import frame, page_of
 from .program import Program
 
 if TYPE_CHECKING:
@@ -61,10 +61,14 @@ class Comparison:
         return f"{text}\nand {rest} more kinds" if rest else text
 
     def html(self) -> str:
-        """The table over the pages of the two graphs, in one page that needs no network."""
+        """The table over the pages of the two graphs, in one page that needs no network. What one graph has and the
+        other lacks is framed in black: equations of an order, an operation, a scope and types that the other has not,
+        or not as many of."""
+        programs = [Program.of("compare", graph) for graph in self.graphs]
+        own = _only(*programs)
         pages = "".join(
-            f"<section><h2>{escape(name)}</h2>{frame(html(graph, name), 640)}</section>"
-            for name, graph in zip(self.names, self.graphs, strict=True)
+            f"<section><h2>{escape(name)}</h2>{frame(page_of(program, name, only=only), 800)}</section>"
+            for name, program, only in zip(self.names, programs, own, strict=True)
         )
         title = escape(" and ".join(self.names))
         return (
@@ -74,11 +78,13 @@ class Comparison:
 
 
 _STYLE = """
-body { font: 14px/1.45 system-ui, sans-serif; color: #1b1f24; margin: 16px }
+:root { color-scheme: light dark }
+body { font: 14px/1.45 system-ui, sans-serif; color: #1b1f24; background: #fff; margin: 16px }
+@media (prefers-color-scheme: dark) { body { color: #e6e8eb; background: #191919 } }
 h1 { font-size: 18px }
 h2 { font-size: 15px }
 pre { font: 12px/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; overflow-x: auto }
-main { display: grid; grid-template-columns: repeat(auto-fit, minmax(560px, 1fr)); gap: 16px }
+main { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(560px, 100%), 1fr)); gap: 16px }
 """
 
 
@@ -106,6 +112,21 @@ def compare(a: Graph, b: Graph, names: tuple[str, str] = ("first", "second")) ->
     differing = {key: (first[key], second[key]) for key in {**first, **second} if first[key] != second[key]}
     ranked = sorted(differing.items(), key=lambda item: (-abs(item[1][0] - item[1][1]), item[0]))
     return Comparison((names[0], names[1]), (a, b), (cost_of(programs[0]), cost_of(programs[1])), dict(ranked))
+
+
+def _only(a: Program, b: Program) -> tuple[frozenset[int], frozenset[int]]:
+    """The steps of each that the other lacks: of what it has fewer of, the last."""
+    kinds = [[(s.order, s.primitive, s.equation.scope, *map(array_type, s.outputs)) for s in p.steps] for p in (a, b)]
+    found = []
+    for own, other in (kinds, kinds[::-1]):
+        left = Counter(other)
+        lacking = []
+        for number, kind in enumerate(own):
+            left[kind] -= 1
+            if left[kind] < 0:
+                lacking.append(number)
+        found.append(frozenset(lacking))
+    return found[0], found[1]
 
 
 def _row(name: str, a: int, b: int) -> list[str]:

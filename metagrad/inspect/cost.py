@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from ..core.graph import Graph
     from .program import Step
 
-ORDERS = ("the function itself", "made by a derivative", "made by a derivative of a derivative")
-
 
 @dataclass
 class Tally:
@@ -81,6 +79,8 @@ class Cost:
             for name, tallies in self.by_scope.items():
                 rows.append([name, *[count(tallies[k].flops) if k in tallies else "" for k in orders]])
             text += "\n\n" + table(rows)
+        if not self.total.equations:
+            return f"{text}\n\nno equations: nothing runs"
         return (
             f"{text}\n\n"
             f"live memory  at most {count(self.peak, 'B')}, at equation {self.peak_at + 1} of {self.total.equations}\n"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -99,17 +100,40 @@ def _bounded(path: Path, children: list[Box | Step], most: int) -> list[Box | St
     if len(children) <= most:
         return children
     size = max(2, -(-2 * len(children) // most))  # half of the room: a view may open the box
-    return [_run(path, children[k : k + size], most) for k in range(0, len(children), size)]
+    alike = [list(group) for _, group in itertools.groupby(children, _stem)]
+    runs = [group[k : k + size] for group in alike for k in range(0, len(group), size)]
+    if len(runs) > most:
+        runs = [children[k : k + size] for k in range(0, len(children), size)]
+    return [run[0] if len(run) == 1 else _run(path, run, most) for run in runs]
+
+
+def _stem(child: Box | Step) -> str:
+    """What numbered boxes have in common: `inner step ` of `inner step 3`. Steps are all alike."""
+    return child.path[-1].rstrip("0123456789") if isinstance(child, Box) else ""
 
 
 def _run(path: Path, children: list[Box | Step], most: int) -> Box:
     steps = sorted((s for c in children for s in (c.steps if isinstance(c, Box) else [c])), key=lambda s: s.number)
-    kinds = {s.primitive.name for s in steps}
-    what = f"{kinds.pop()}, " if len(kinds) == 1 else ""
-    own = (*path, f"{what}equations {steps[0].number + 1} to {steps[-1].number + 1}")
+    own = (*path, _name(children, steps))
     return Box(own, _bounded(own, children, most), steps, Counter(s.order for s in steps))
 
 
+def _name(children: list[Box | Step], steps: list[Step]) -> str:
+    """`inner steps 1 to 4`, `relu 2 to dense 4`; by the numbers of equations where not all of it are boxes."""
+    boxes = [child.path[-1] for child in children if isinstance(child, Box)]
+    if len(boxes) < len(children):
+        kinds = {s.primitive.name for s in steps}
+        what = f"{kinds.pop()}, " if len(kinds) == 1 else ""
+        return f"{what}equations {steps[0].number + 1} to {steps[-1].number + 1}"
+    (stem, *others) = dict.fromkeys(map(_stem, children))
+    if others or stem in boxes:
+        return f"{boxes[0]} to {boxes[-1]}"
+    words = re.sub(r"([A-Za-z]) $", r"\1s ", stem)
+    return f"{words}{boxes[0].removeprefix(stem)} to {boxes[-1].removeprefix(stem)}"
+
+
+INPUTS = "inputs"
+OUTPUTS = "outputs"
 CONSTANTS = "constants"
 OUTSIDE = "what is around"
 
@@ -168,7 +192,7 @@ def view(program: Program, root: Box, box: Box, most: int = MOST) -> View:
                 continue
             maker = program.maker.get(x)
             if maker is None:
-                link(stub("in", "inputs" if x in given else CONSTANTS, None), here, x)
+                link(stub("in", INPUTS if x in given else CONSTANTS, None), here, x)
             elif maker in place:
                 link(place[maker], here, x)
             else:
@@ -176,7 +200,7 @@ def view(program: Program, root: Box, box: Box, most: int = MOST) -> View:
                 link(stub("in", f"from {where(path) or OUTSIDE}", path), here, x)
         for x in step.outputs:
             if x in results:
-                link(here, stub("out", "outputs", None), x)
+                link(here, stub("out", OUTPUTS, None), x)
             for user in step.users:
                 if user not in place and x in program.steps[user].inputs:
                     path = _beside(box.path, root.homes[user])

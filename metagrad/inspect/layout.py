@@ -23,7 +23,10 @@ _BENDS = 20_000
 
 
 class Layout(NamedTuple):
-    """`centres` of the nodes, the points that each edge passes from its tail to its head, and the size of it all."""
+    """`centres` of the nodes, the points that each edge passes from its tail to its head, and the size of it all.
+
+    Where an edge passes a layer it has two points, so that it goes upright between the nodes there.
+    """
 
     centres: list[Point]
     routes: dict[tuple[int, int], list[Point]]
@@ -62,21 +65,25 @@ def layered(sizes: list[Point], edges: list[tuple[int, int]]) -> Layout:
             up[below] += [above] * weight
     _order(layers, up, down)
     x = _places(layers, widths, up, down)
-    y, top = [0.0] * len(widths), 0.0
+    y, half, top = [0.0] * len(widths), [0.0] * len(widths), 0.0
     tall = [h for _, h in sizes] + [0.0] * (len(widths) - n)
     for layer in layers:
         height = max(tall[k] for k in layer)
         for k in layer:
-            y[k] = top + height / 2
+            y[k], half[k] = top + height / 2, height / 2
         top += height + RISE
     left = min(x[k] - widths[k] / 2 for k in range(len(widths)))
     right = max(x[k] + widths[k] / 2 for k in range(len(widths)))
-    points = [(x[k] - left, y[k]) for k in range(len(widths))]
+    centres = [(x[k] - left, y[k]) for k in range(n)]
     routes = {}
     for a, b in edges:
-        chain = chains.get((a, b)) or chains[b, a][::-1]
-        routes[a, b] = [points[k] for k in chain]
-    return Layout(points[:n], routes, (right - left, top - RISE))
+        down_again = (a, b) in chains
+        route = [centres[a if down_again else b]]
+        for k in (chains[a, b] if down_again else chains[b, a])[1:-1]:
+            route += [(x[k] - left, y[k] - half[k]), (x[k] - left, y[k] + half[k])]
+        route.append(centres[b if down_again else a])
+        routes[a, b] = route if down_again else route[::-1]
+    return Layout(centres, routes, (right - left, top - RISE))
 
 
 def _acyclic(n: int, edges: list[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from ..core.graph import Var
 from ..ops.activations import Masked
 from ..ops.affine import Affine
 from ..ops.arithmetic import Add, AddScaled, Divide, Multiply, Negative, PowScalar, Sqrt, Square, Subtract
@@ -13,6 +14,7 @@ from ..ops.indexing import Slice
 from ..ops.predicates import Equal, Greater, GreaterEqual, Less, LessEqual, NotEqual
 
 if TYPE_CHECKING:
+    from ..core.graph import Equation
     from .program import Program, Step
 
 SIGNS: dict[type, str] = {
@@ -43,17 +45,25 @@ def array_type(x: Any) -> str:
 
 def formula(program: Program, step: Step) -> str:
     """The right side of an equation: `a @ b + c`, `tanh(d)`, `sum(e; axes 0 1)`."""
-    return _written(step.primitive, [program.name(x) for x in step.inputs])
+    return written(step.primitive, [program.name(x) for x in step.inputs])
 
 
-def _written(primitive: Any, names: list[str]) -> str:
+def line(equation: Equation) -> str:
+    """An equation alone, with the graph's own letters."""
+    names = [x.name if isinstance(x, Var) else repr(x) for x in equation.inputs]
+    left, types = zip(*[(x.name, array_type(x)) for x in equation.outputs], strict=True)
+    return f"{', '.join(left)} = {written(equation.primitive, names)}  {', '.join(types)}"
+
+
+def written(primitive: Any, names: list[str]) -> str:
+    """A primitive of operands that are called so."""
     if type(primitive) in SIGNS:
         return SIGNS[type(primitive)].format(*names)
     match primitive:
         case Contract():
             return _product(primitive, *names)
         case Affine():
-            return f"{_written(primitive.product, names[:2])} + {names[2]}"
+            return f"{written(primitive.product, names[:2])} + {names[2]}"
         case AddScaled():
             sign = "-" if primitive.scale < 0 else "+"
             return f"{names[0]} {sign} {abs(primitive.scale):g} * {names[1]}"
@@ -139,4 +149,5 @@ def many(n: int, thing: str) -> str:
 
 
 def where(path: tuple[str, ...]) -> str:
-    return " / ".join(path)
+    """A path in words. A stroke inside a name is another character, so that no two paths are written alike."""
+    return " / ".join([part.replace(" / ", " \N{DIVISION SLASH} ") for part in path])

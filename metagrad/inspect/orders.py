@@ -6,11 +6,11 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..core.graph import Var
-from ..ops.arithmetic import Add
 from ..ops.reductions import StopGradient
 from ..transforms import make_graph
-from .cost import ORDERS, Cost, cost_of, outermost
+from .cost import Cost, cost_of, outermost
+from .derivative_orders import meaning
+from .first_order import cut_of
 from .notation import count, many
 from .program import Program
 
@@ -54,8 +54,7 @@ class OrderReport:
         lines = [said]
         for order, equations in self.orders.items():
             flops = self.cost.by_order[order].flops
-            meant = ORDERS[order] if order < len(ORDERS) else f"a derivative taken {order} times"
-            lines.append(f"  order {order}: {many(equations, 'equation')}, {count(flops, 'flop')}, {meant}")
+            lines.append(f"  order {order}: {many(equations, 'equation')}, {count(flops, 'flop')}, {meaning(order)}")
         if self.second_order:
             lines += self._saving()
         return "\n".join(lines)
@@ -86,7 +85,7 @@ def order_report(f: Callable[..., Any], *args: Any) -> OrderReport:
     gradient, and an inner gradient behind `stop_gradient` are not.
 
     What first-order MAML cuts is what is there only because derivatives were differentiated: all equations of order 2
-    or more, and those of order 1 through which nothing but their cotangents flows.
+    or more, and those of order 1 through which nothing but their cotangents flows. `first_order_cut` gives the rest.
 
     Raises what `mg.make_graph` raises, DTypeError for an f that returns no tensor among it.
 
@@ -100,10 +99,10 @@ def order_report(f: Callable[..., Any], *args: Any) -> OrderReport:
     """
     graph = make_graph(f)(*args)
     program = Program.of("order_report", graph)
-    needed = program.without({s.number for s in program.steps if not s.needed}, {})
+    needed = program.needed()
     moving = _moving(needed)
     second = any(s.order >= 2 and s.number in moving for s in needed.steps)
-    cut, instead = first_order_cut(needed)
+    cut, instead = cut_of(needed)
     rest = needed.without(cut, instead)
     remaining = {s.equation for s in rest.steps} if second else set()
     gone = [s for s in needed.steps if s.equation not in remaining] if second else []
@@ -129,33 +128,6 @@ def assert_second_order(f: Callable[..., Any], *args: Any) -> None:
         raise AssertionError(str(report))
 
 
-def first_order_cut(program: Program) -> tuple[set[int], dict[Var, Any]]:
-    """The numbers of the steps that are gone where the derivative of a derivative is zero, and what is left of sums.
-
-    A walk back is linear in its cotangents and adds them by `add`: a zero one takes with it what it alone flows
-    through, and leaves of a sum the other summand.
-    """
-    cut: set[int] = set()
-    zero: set[Var] = set()
-    instead: dict[Var, Any] = {}
-    for step in program.steps:
-        if step.order == 0:
-            continue
-        gone = [x for x in step.inputs if isinstance(x, Var) and x in zero]
-        if isinstance(step.primitive, Add):
-            if len(gone) == 1:
-                cut.add(step.number)
-                instead[step.outputs[0]] = next(x for x in step.inputs if x is not gone[0])
-            wholly = len(gone) == 2
-        else:
-            wholly = step.order >= 2 or bool(gone)
-        if wholly:
-            cut.add(step.number)
-            zero.update(step.outputs)
-    instead.update((x, 0.0) for x in program.outputs if isinstance(x, Var) and x in zero)
-    return cut, instead
-
-
 def _moving(program: Program) -> set[int]:
     """The steps that depend on an input."""
     moving: set[int] = set()
@@ -178,8 +150,16 @@ def _why(program: Program, needed: Program, graph: Graph) -> str:
         places = list(dict.fromkeys(str(s.equation.source) for s in stops if s.equation.source))
         said = "; ".join(places[:3]) + (f"; and {len(places) - 3} more lines" if len(places) > 3 else "")
         return f"stop_gradient makes a constant of a derivative (first-order MAML does), at {said}"
+    differentiated = {e.order for e in (*graph.equations, *(s.equation for s in program.steps)) if e.differentiated}
+    if any(order >= 1 for order in differentiated):
+        return (
+            "a derivative of a derivative is taken, but it is constant, so that no equation is left of it "
+            "(that of a quadratic function is; that of one linear in pieces is 0)"
+        )
     if highest:
         return "no derivative of a derivative is taken, only first derivatives"
+    if differentiated:
+        return "the derivative that is taken is constant (that of a linear function is), so that a second one is 0"
     return "no derivative of what depends on the arguments is taken; give mg.grad of the function, not the function"
 
 

@@ -7,6 +7,8 @@ const trail = document.getElementById("trail");
 const find = document.getElementById("find");
 const READABLE = 0.7;
 let picture = null;
+let current = null;
+let routed = null;
 let whole = null;
 let box = null;
 
@@ -29,11 +31,23 @@ function look(x, y, width, height) {
   picture.setAttribute("viewBox", `${x} ${y} ${width} ${height}`);
 }
 
-// The drawing in all its width, from its top: no larger than life, and not so small for its height that it cannot be read.
+// The drawing from its top: no larger than life, and not so small that it cannot be read. What is too wide for that
+// begins at its first node.
 function fit(least) {
   const [width, height] = [canvas.clientWidth, canvas.clientHeight];
-  const scale = Math.min(1, width / whole.width, Math.max(least, height / whole.height));
-  look((whole.width - width / scale) / 2, 0, width / scale, height / scale);
+  const scale = Math.min(1, Math.max(least, Math.min(width / whole.width, height / whole.height)));
+  const spare = whole.width - width / scale;
+  const first = Math.min(...[...picture.querySelectorAll("[data-node]")].map((node) => place(node).y));
+  const top = [...picture.querySelectorAll("[data-node]")].find((node) => place(node).y === first);
+  const wanted = top && spare > 0 ? Math.min(Math.max(place(top).x - width / scale / 2, 0), spare) : spare / 2;
+  look(wanted, 0, width / scale, height / scale);
+}
+
+// The middle of a node.
+function place(node) {
+  const corner = node.transform.baseVal.getItem(0).matrix;
+  const frame = node.querySelector("rect:not([x]), rect.frame");
+  return { x: corner.e + frame.width.baseVal.value / 2, y: corner.f + frame.height.baseVal.value / 2 };
 }
 
 function zoom(by, clientX, clientY) {
@@ -48,25 +62,41 @@ function zoom(by, clientX, clientY) {
 
 function show(k) {
   if (picture) picture.remove();
+  current = k;
   picture = document.getElementById(`view${k}`).content.firstElementChild.cloneNode(true);
   whole = { width: Number(picture.getAttribute("width")), height: Number(picture.getAttribute("height")) };
   picture.removeAttribute("width");
   picture.removeAttribute("height");
   picture.setAttribute("preserveAspectRatio", "xMidYMid meet");
   canvas.prepend(picture);
-  trail.replaceChildren(link("all", () => open("")));
-  const parts = data.parts[k];
-  parts.forEach((part, depth) => {
-    const path = parts.slice(0, depth + 1).join(" / ");
-    trail.append(" / ", depth + 1 < parts.length ? link(part, () => open(path)) : part);
+  trail.replaceChildren(link("all", () => visit({ view: "" })));
+  data.trails[k].forEach(([part, path]) => {
+    trail.append(" / ", path === data.paths[k] ? part : link(part, () => visit({ view: path })));
   });
   fit(READABLE);
-  overview();
 }
 
-function open(path) {
+// Where one is stands in the address, so that the browser's Back and Forward lead through the page.
+function visit(where) {
+  location.hash = `#${new URLSearchParams(where)}`;
+  route();
+}
+
+function route() {
+  routed = location.hash;
+  const where = new URLSearchParams(location.hash.slice(1));
+  const path = where.get("view") ?? data.paths[0];
+  const number = where.get("equation");
   const k = data.paths.indexOf(path);
-  if (k >= 0) return show(k);
+  if (k < 0 && picture === null) show(0);
+  if (k >= 0 && k !== current) show(k);
+  light(null);
+  if (k < 0) absent(path);
+  else if (number in data.steps) tell(Number(number));
+  else overview();
+}
+
+function absent(path) {
   const within = path ? `, within=${JSON.stringify(path)}` : "";
   panel.replaceChildren(
     make("h2", "not on this page"),
@@ -81,15 +111,15 @@ function overview() {
 
 // An equation that is not in this view is looked up in the box that shows it.
 function go(number) {
-  if (!picture.querySelector(`[data-step="${number}"]`)) show(data.homes[number]);
-  tell(number);
+  const here = picture.querySelector(`[data-step="${number}"]`);
+  visit({ view: data.paths[here ? current : data.homes[number]], equation: number });
 }
 
 function named(number) {
   const step = data.steps[number];
   const item = make("li");
-  const dot = make("span", undefined, "dot");
-  dot.style.background = data.colours[step.order % data.colours.length];
+  const dot = make("span", undefined, "mark");
+  dot.style.background = data.colours[step.order];
   item.append(dot, link(`${step.left} = ${step.formula}`, () => go(number)));
   return item;
 }
@@ -114,7 +144,7 @@ function source(title, step) {
 function tell(number) {
   const step = data.steps[number];
   light(picture.querySelector(`[data-step="${number}"]`));
-  const order = `order ${step.order}: ${data.words[step.order] || `a derivative taken ${step.order} times`}`;
+  const order = `order ${step.order}: ${data.words[step.order]}`;
   panel.replaceChildren(
     make("h2", `equation ${number + 1}`),
     make("div", `${step.left} = ${step.formula}`, "formula"),
@@ -124,6 +154,7 @@ function tell(number) {
     make("div", step.path ? `in ${step.path}` : "at the top", "said"),
     make("div", step.cost, "said"),
   );
+  if (step.only) panel.append(make("div", step.only));
   source("made at", step);
   const origins = [];
   for (let k = step.origin; k !== null && k in data.steps; k = data.steps[k].origin) origins.push(k);
@@ -133,7 +164,7 @@ function tell(number) {
   }
   list("reads", step.reads, step.given.map((name) => `${name}, an input`));
   list("used by", step.users, step.result ? ["the result"] : []);
-  panel.append(make("h2", ""), link("back to the overview", overview));
+  panel.append(make("h2", ""), link("back to the overview", () => visit({ view: data.paths[current] })));
   panel.scrollTop = 0;
 }
 
@@ -141,15 +172,19 @@ function light(group) {
   picture.querySelectorAll(".chosen, .lit").forEach((node) => node.classList.remove("chosen", "lit"));
   if (!group) return;
   group.classList.add("chosen");
-  const k = group.closest("[data-node]").dataset.node;
+  const node = group.closest("[data-node]");
+  const k = node.dataset.node;
+  const { x, y } = place(node);
+  const seen = x > box.x && x < box.x + box.width && y > box.y && y < box.y + box.height;
+  if (!seen) look(x - box.width / 2, y - box.height / 2, box.width, box.height);
   picture.querySelectorAll(`[data-from="${k}"], [data-to="${k}"]`).forEach((edge) => edge.classList.add("lit"));
 }
 
 function press(target) {
   const group = target.closest("[data-step], [data-path]");
   if (!group) return light(null);
-  if (group.dataset.step !== undefined) tell(Number(group.dataset.step));
-  else open(group.dataset.path);
+  if (group.dataset.step !== undefined) go(Number(group.dataset.step));
+  else visit({ view: group.dataset.path });
 }
 
 let held = null;
@@ -189,9 +224,17 @@ find.addEventListener("input", () => {
   for (const [k, step] of Object.entries(data.steps)) {
     if (`${step.left} = ${step.formula} ${step.path}`.toLowerCase().includes(wanted)) hits.push(Number(k));
   }
+  const rank = (k) => {  // what has this name first, then what is this operation
+    const step = data.steps[k];
+    return step.left.split(", ").includes(wanted) ? 0 : step.formula.startsWith(wanted) ? 1 : 2;
+  };
+  hits.sort((a, b) => rank(a) - rank(b) || a - b);
   panel.replaceChildren();
   if (hits.length) list(`${hits.length} found`, hits, []);
   else panel.append(make("p", `No equation has “${find.value}” in its formula or its path.`, "said"));
 });
 window.addEventListener("resize", () => fit(READABLE));
-show(0);
+window.addEventListener("hashchange", () => {
+  if (location.hash !== routed) route();
+});
+route();

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import linecache
+import re
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .cost import ORDERS, Cost, cost_of
+from .cost import Cost, cost_of
 from .curve import memory_curve
+from .derivative_orders import colour, key, meaning
 from .fold import fold, view
 from .notation import array_type, count, formula, left_side, many, where
 from .program import Program, Step
-from .svg import COLOURS, STYLE, draw, find
+from .svg import ONLY, PORTS, STYLE, draw, find
 
 if TYPE_CHECKING:
     from ..core.graph import Graph
@@ -37,7 +39,11 @@ def html(graph: Graph, title: str = "graph", within: str = "") -> str:
     >>> page[:15], "https:" in page
     ('<!doctype html>', False)
     """
-    program = Program.of("html", graph)
+    return page_of(Program.of("html", graph), title, within)
+
+
+def page_of(program: Program, title: str, within: str = "", only: frozenset[int] = frozenset()) -> str:
+    """The page of a program; `only`: the numbers of the steps that another one lacks."""
     root = fold(program)
     views = _views(program, root, find("html", root, within))
     homes: dict[int, int] = {}
@@ -47,16 +53,25 @@ def html(graph: Graph, title: str = "graph", within: str = "") -> str:
     found = cost_of(program)
     data = {
         "paths": [where(seen.box.path) for seen in views],
-        "parts": [list(seen.box.path) for seen in views],
+        "trails": [_trail(seen.box.path) for seen in views],
         "homes": homes,
-        "steps": {k: _said(program, program.steps[k]) for k in sorted(homes)},
-        "colours": COLOURS,
-        "words": ORDERS,
+        "steps": {k: _said(program, program.steps[k], k in only) for k in sorted(homes)},
+        "colours": {k: colour(k) for k in root.orders},
+        "words": {k: meaning(k) for k in root.orders},
     }
-    drawn = "".join(
-        f'<template id="view{k}">{draw(program, seen, styled=False)}</template>' for k, seen in enumerate(views)
+    pictures = [draw(program, seen, styled=False, only=only) for seen in views]
+    drawn = "".join(f'<template id="view{k}">{picture}</template>' for k, picture in enumerate(pictures))
+    known = json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("</", "<\\/")
+    return _page(
+        {
+            "title": escape(title),
+            "summary": escape(_summary(found)),
+            "key": _key(found, only),
+            "overview": _overview(found, only),
+            "views": drawn,
+            "data": known,
+        }
     )
-    return _page(title, _summary(found), _overview(found), drawn, data)
 
 
 _MOST = 6000
@@ -77,7 +92,10 @@ def _views(program: Program, root: Box, start: Box) -> list[View]:
 
 
 def notebook(graph: Graph) -> str:
-    """The page in a frame, which is what a notebook shows for a Graph."""
+    """The page in a frame, which is what a notebook shows for a Graph.
+
+    Raises DTypeError for what is no Graph.
+    """
     return frame(html(graph), 560)
 
 
@@ -87,22 +105,10 @@ def frame(page: str, height: int) -> str:
     return f'<iframe srcdoc="{escape(page)}" style="{style}" title="graph"></iframe>'
 
 
-def _page(title: str, summary: str, overview: str, views: str, data: dict[str, Any]) -> str:
-    style = (_HERE / "page.css").read_text("utf-8")
-    script = (_HERE / "page.js").read_text("utf-8")
-    body = (_HERE / "page.html").read_text("utf-8")
-    known = json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("</", "<\\/")
-    for name, value in {
-        "title": escape(title),
-        "summary": escape(summary),
-        "style": style + STYLE,
-        "overview": overview,
-        "views": views,
-        "data": known,
-        "script": script,
-    }.items():
-        body = body.replace(f"{{{{{name}}}}}", value)
-    return body
+def _page(parts: dict[str, str]) -> str:
+    style = (_HERE / "page.css").read_text("utf-8") + STYLE
+    whole = {"style": style, **parts, "script": (_HERE / "page.js").read_text("utf-8")}
+    return re.sub(r"\{\{(\w+)\}\}", lambda place: whole[place[1]], (_HERE / "page.html").read_text("utf-8"))
 
 
 def _summary(cost: Cost) -> str:
@@ -111,11 +117,38 @@ def _summary(cost: Cost) -> str:
     return f"{many(total.equations, 'equation')}, {count(total.flops, 'flop')}, {memory}"
 
 
-def _overview(cost: Cost) -> str:
-    return f"<h2>Live memory</h2>{memory_curve(cost)}<h2>Cost</h2><pre>{escape(str(cost))}</pre>"
+def _marks(cost: Cost, only: frozenset[int]) -> list[tuple[str, str, str]]:
+    """What a mark looks like, what it is called in a word or two, and what it stands for."""
+    counts = {order: tally.equations for order, tally in cost.by_order.items()}
+    found = [
+        (f'class="mark" style="background:{own}"', said.partition(",")[0], f"{said}: {many(n, 'equation')}")
+        for own, said, n in key(counts)
+    ]
+    if only:
+        found.append(('class="mark only"', "only here", f"{ONLY}: {many(len(only), 'equation')}"))
+    return [*found, ('class="mark port"', "elsewhere", PORTS)]
 
 
-def _said(program: Program, step: Step) -> dict[str, Any]:
+def _key(cost: Cost, only: frozenset[int]) -> str:
+    marks = _marks(cost, only)
+    return "".join(f'<span title="{escape(said)}"><i {look}></i>{name}</span>' for look, name, said in marks)
+
+
+def _overview(cost: Cost, only: frozenset[int]) -> str:
+    listed = "".join(f"<li><span {look}></span>{escape(said)}</li>" for look, _, said in _marks(cost, only))
+    how = "A click opens a box, and tells of an equation. Drag to move, turn the wheel to zoom."
+    return (
+        f'<h2>What is drawn</h2><ul>{listed}</ul><div class="said">{how}</div>'
+        f"<h2>Live memory</h2>{memory_curve(cost)}<h2>Cost</h2><pre>{escape(str(cost))}</pre>"
+    )
+
+
+def _trail(path: tuple[str, ...]) -> list[tuple[str, str]]:
+    """The names of a path, each with the path up to it."""
+    return [(part, where(path[: depth + 1])) for depth, part in enumerate(path)]
+
+
+def _said(program: Program, step: Step, only: bool) -> dict[str, Any]:
     """What the page tells of an equation."""
     source: Source | None = step.equation.source
     return {
@@ -133,4 +166,5 @@ def _said(program: Program, step: Step) -> dict[str, Any]:
         "result": any(x in program.outputs for x in step.outputs),
         "cost": f"{count(step.flops, 'flop')}, {count(step.bytes, 'B')} moved",
         "needed": step.needed,
+        "only": ONLY if only else "",
     }

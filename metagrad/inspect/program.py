@@ -66,6 +66,8 @@ class Program:
         self.names = names
         self.numbers: set[Var] = set()
         """Constants that are written as what they are, wherever they are read."""
+        self.values: dict[Var, Any] = {}
+        """Of constants."""
         self.steps: list[Step] = []
         self.outputs: list[Any] = []
         self.maker: dict[Var, int] = {}
@@ -76,7 +78,8 @@ class Program:
         if not isinstance(graph, Graph):
             need = "a Graph, as mg.make_graph(f)(*args) gives it,"
             raise DTypeError(requires(operation, need, f"{type(graph).__name__} {graph!r}"))
-        program = cls(list(graph.inputs), [], {})
+        named = {var: name for var, name in zip(graph.inputs, graph.names, strict=False) if name}
+        program = cls(list(graph.inputs), [], named)
         program._unfold(graph, {}, _Derivations(graph), (), 0, "")
         program._mark_needed()
         return program
@@ -91,7 +94,7 @@ class Program:
         def place(var: Var) -> Var:
             """The variable here: a new one inside, because a program may run twice."""
             known[var] = here = Var(var.shape, var.dtype, var.device, var.number) if prefix else var
-            self.names[here] = prefix + var.name
+            self.names.setdefault(here, prefix + var.name)
             return here
 
         for var in graph.inputs:
@@ -99,6 +102,7 @@ class Program:
                 place(var)
         for var, value in graph.constants:
             self.constants.append(place(var))
+            self.values[known[var]] = value
             if var.shape == () and isinstance(value, np.ndarray | np.generic):
                 self.names[known[var]] = f"{value.item():g}"  # a number says more than a name
                 self.numbers.add(known[var])
@@ -157,7 +161,7 @@ class Program:
     def without(self, left_out: set[int], instead: dict[Var, Any]) -> Program:
         """The program with some steps left out, and variables replaced; with what its result needs only."""
         program = Program(self.inputs, self.constants, self.names)
-        program.numbers = self.numbers
+        program.numbers, program.values = self.numbers, self.values
         numbers: dict[int, int] = {}
 
         def found(x: Any) -> Any:
@@ -176,6 +180,10 @@ class Program:
         unused = {step.number for step in program.steps if not step.needed}
         return program.without(unused, {}) if unused else program
 
+    def needed(self) -> Program:
+        """The program without the steps that its result does not depend on."""
+        return self.without({step.number for step in self.steps if not step.needed}, {})
+
     def name(self, x: Any) -> str:
         """How a variable or a scalar is written."""
         return self.names.get(x, x.name) if isinstance(x, Var) else f"{x:g}" if isinstance(x, float) else repr(x)
@@ -188,7 +196,7 @@ class _Derivations:
         self.scope = scope
         """In which the graph stands: paths begin below it."""
         self.paths: dict[Operation, Path] = {}
-        found = dict.fromkeys(e.derivation for e in graph.equations if e.derivation is not None)
+        found = dict.fromkeys(d for e in graph.equations for d in _taken(e))
         self.labels: dict[Derivation, str] = {}
         for _, group in itertools.groupby(sorted(found, key=_kind), key=_kind):
             alike = list(group)
@@ -210,6 +218,15 @@ class _Derivations:
 
     def _below(self, scope: Path) -> Path:
         return scope[len(self.scope) :] if scope[: len(self.scope)] == self.scope else scope
+
+
+def _taken(equation: Operation | None) -> list[Derivation]:
+    """The derivatives that made an equation, the first one first. Its origins need not be in its graph."""
+    found: list[Derivation] = []
+    while equation is not None:
+        found += [equation.derivation] if equation.derivation is not None else []
+        equation = equation.origin
+    return found[::-1]
 
 
 def _kind(derivation: Derivation) -> tuple[str, Path]:

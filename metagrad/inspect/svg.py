@@ -7,7 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from ..errors import OptionError, requires
-from .cost import ORDERS
+from .derivative_orders import colour, key, tint
 from .fold import Box, Stub, fold, view
 from .layout import layered
 from .notation import array_type, formula, left_side, many, where
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from .fold import Shown, View
     from .layout import Point
 
-COLOURS = ("#0072B2", "#E69F00", "#CC79A7", "#009E73", "#D55E00", "#56B4E9")
-"""By order; of Okabe and Ito 2008, told apart with any kind of colour vision. Beyond the last they begin again."""
-
 STYLE = """
 svg.metagrad { font: 12px ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; fill: #1b1f24; background: #fff }
 svg.metagrad .plain { font-family: system-ui, sans-serif }
@@ -30,6 +27,7 @@ svg.metagrad .edge { fill: none; stroke: #8c959f; stroke-width: 1.1 }
 svg.metagrad .unused { opacity: 0.4 }
 svg.metagrad .stub rect { fill: #f3f4f6; stroke: #c9ced4; stroke-dasharray: 3 2 }
 svg.metagrad .frame { stroke-width: 1.3 }
+svg.metagrad .only .frame { stroke: #1b1f24; stroke-width: 2.2 }
 svg.metagrad .port { fill: #fff; stroke: #57606a }
 svg.metagrad :is(.step, .box):is(:hover, :focus) .frame { stroke-width: 2.6 }
 svg.metagrad [data-step], svg.metagrad [data-path] { cursor: pointer }
@@ -39,20 +37,12 @@ _HEAD = (
     '<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerUnits="userSpaceOnUse" markerWidth="9" '
     'markerHeight="9" orient="auto"><path d="M0 1 L7 4 L0 7 z" fill="#8c959f"/></marker></defs>'
 )
-_LETTER, _SMALL = 7.3, 6.4
+_LETTER, _SMALL, _PLAIN = 7.3, 6.4, 6.3
 _LONGEST = 46
 _MARGIN = 16.0
-_LEGEND = 34.0
-
-
-def colour(order: int) -> str:
-    return COLOURS[order % len(COLOURS)]
-
-
-def tint(order: int) -> str:
-    """The order's colour, a tenth of it in white: a ground for text."""
-    own = colour(order)
-    return "#" + "".join(f"{round(229.5 + 0.1 * int(own[k : k + 2], 16)):02x}" for k in (1, 3, 5))
+_LINE, _NARROWEST = 18.0, 440.0
+PORTS = "reads from, or feeds, what is not drawn beside it"
+ONLY = "the other graph lacks it"
 
 
 def svg(graph: Graph, within: str = "") -> str:
@@ -83,29 +73,29 @@ def find(operation: str, root: Box, path: str) -> Box:
     return boxes[path]
 
 
-def draw(program: Program, seen: View, *, styled: bool = True) -> str:
-    """A view as SVG, with its style or for a page that has it."""
-    labels = [_label(program, node, seen.box) for node in seen.nodes]
+def draw(program: Program, seen: View, *, styled: bool = True, only: frozenset[int] = frozenset()) -> str:
+    """A view as SVG, with its style and legend or for a page that has them; the steps of `only` are marked."""
+    labels = [_label(program, node, seen.box, only) for node in seen.nodes]
     sizes = [_size(label) for label in labels]
     shown = [k for k, node in enumerate(seen.nodes) if not isinstance(node, Stub) or any(k in e for e in seen.edges)]
     place = {k: i for i, k in enumerate(shown)}
     laid = layered([sizes[k] for k in shown], [(place[a], place[b]) for a, b in seen.edges])
-    legend = _legend(program, seen.box)
-    width = max(laid.size[0], 150.0 * len(seen.box.orders) + 40) + 2 * _MARGIN
-    height = laid.size[1] + 2 * _MARGIN + _LEGEND
+    width = max(laid.size[0], _NARROWEST) + 2 * _MARGIN
+    legend, top = _legend(seen, width - 2 * _MARGIN) if styled else ("", 0.0)
+    height = laid.size[1] + 2 * _MARGIN + top
     shift = (width - laid.size[0]) / 2
     parts = []
     for (a, b), arrays in seen.edges.items():
-        route = [(x + shift, y + _LEGEND + _MARGIN) for x, y in laid.routes[place[a], place[b]]]
+        route = [(x + shift, y + top + _MARGIN) for x, y in laid.routes[place[a], place[b]]]
         ends = f'data-from="{a}" data-to="{b}"'
         parts.append(_edge(route, sizes[a][1] / 2, sizes[b][1] / 2, _carried(program, arrays), len(arrays), ends))
     for k, (x, y) in zip(shown, laid.centres, strict=True):
         size = sizes[k]
-        corner = f"{x + shift - size[0] / 2:.1f} {y + _LEGEND + _MARGIN - size[1] / 2:.1f}"
-        drawn = _node(seen.nodes[k], labels[k], size) + _ports(program, seen, k, size)
+        corner = f"{x + shift - size[0] / 2:.1f} {y + top + _MARGIN - size[1] / 2:.1f}"
+        drawn = _node(seen.nodes[k], labels[k], size, only) + _ports(program, seen, k, size)
         parts.append(f'<g data-node="{k}" transform="translate({corner})">{drawn}</g>')
     if not seen.nodes:
-        parts.append(f'<text class="plain" x="{_MARGIN}" y="{_LEGEND + 20}">no equations</text>')
+        parts.append(f'<text class="plain" x="{_MARGIN}" y="{top + 20}">no equations</text>')
         height += 24
     style = f"<style>{STYLE}</style>" if styled else ""
     title = f"{where(seen.box.path) or 'the graph'}: {many(len(seen.box.steps), 'equation')}"
@@ -116,13 +106,14 @@ def draw(program: Program, seen: View, *, styled: bool = True) -> str:
     )
 
 
-def _label(program: Program, node: Shown, box: Box) -> tuple[str, str]:
+def _label(program: Program, node: Shown, box: Box, only: frozenset[int]) -> tuple[str, str]:
     """Two lines."""
     if isinstance(node, Step):
         types = ", ".join(map(array_type, node.outputs))
         return _cut(f"{left_side(program, node)} = {formula(program, node)}"), _cut(types)
     if isinstance(node, Box):
-        return where(node.path[len(box.path) :]), node.summary()
+        marked = sum(step.number in only for step in node.steps)
+        return where(node.path[len(box.path) :]), node.summary() + (f"; {marked:,} only here" if marked else "")
     return node.title, ""
 
 
@@ -135,13 +126,14 @@ def _size(label: tuple[str, str]) -> Point:
     return (round(width), 38.0 if label[1] else 24.0)
 
 
-def _node(node: Shown, label: tuple[str, str], size: Point) -> str:
+def _node(node: Shown, label: tuple[str, str], size: Point, only: frozenset[int]) -> str:
     w, h = size
     if isinstance(node, Step):
         own = colour(node.order)
         unused, said = ("", "") if node.needed else (" unused", ", unused")
+        mark = " only" if node.number in only else ""
         return (
-            f'<g class="step{unused}" data-step="{node.number}" tabindex="0">'
+            f'<g class="step{unused}{mark}" data-step="{node.number}" tabindex="0">'
             f"<title>{escape(where(node.path) or 'top')}, order {node.order}{said}</title>"
             f'<rect class="frame" width="{w}" height="{h}" rx="4" fill="{tint(node.order)}" stroke="{own}"/>'
             f'<rect width="5" height="{h}" rx="2" fill="{own}"/>{_lines(label, "")}</g>'
@@ -154,8 +146,9 @@ def _node(node: Shown, label: tuple[str, str], size: Point) -> str:
             at += share
         own, ground = colour(max(node.orders)), tint(max(node.orders))
         path = escape(where(node.path))
+        mark = " only" if only.issuperset(step.number for step in node.steps) else ""
         return (
-            f'<g class="box" data-path="{path}" tabindex="0"><title>open {path}</title>'
+            f'<g class="box{mark}" data-path="{path}" tabindex="0"><title>open {path}</title>'
             f'<rect x="3" y="-3" width="{w}" height="{h}" rx="4" fill="#fff" stroke="{own}" stroke-opacity="0.5"/>'
             f'<rect class="frame" width="{w}" height="{h}" rx="4" fill="{ground}" stroke="{own}"/>{bar}'
             f"{_lines(label, 'title')}</g>"
@@ -203,14 +196,20 @@ def _carried(program: Program, arrays: list[Any]) -> str:
     return shown if len(arrays) <= 6 else f"{shown} and {len(arrays) - 6} more"
 
 
-def _legend(program: Program, box: Box) -> str:
-    parts, x = [], _MARGIN
-    for order, number in sorted(box.orders.items()):
-        said = f"order {order}: {many(number, 'equation')}"
-        meant = ORDERS[min(order, len(ORDERS) - 1)] if order < len(ORDERS) else f"derivative taken {order} times"
-        parts.append(
-            f'<g transform="translate({x:.0f} 12)"><title>{meant}</title><rect width="12" height="12" rx="2" '
-            f'fill="{colour(order)}"/><text class="plain" x="17" y="10">{said}</text></g>'
-        )
-        x += 30 + 6.6 * len(said)
-    return f'<g class="legend">{"".join(parts)}</g>'
+def _legend(seen: View, width: float) -> tuple[str, float]:
+    """What the colours mean, and the small circles where there are any, in lines of a width; and where it ends."""
+    entries = [
+        (f'<rect width="12" height="12" rx="2" fill="{own}"/>', f"{said}: {many(equations, 'equation')}")
+        for own, said, equations in key(dict(seen.box.orders))
+    ]
+    if seen.ports:
+        entries.append(('<circle class="port" cx="6" cy="6" r="3.5"/>', PORTS))
+    parts, x, y = [], 0.0, 0.0
+    for mark, said in entries:
+        long = 34 + _PLAIN * len(said)
+        if x and x + long > width:
+            x, y = 0.0, y + _LINE
+        text = f'<text class="plain" x="17" y="10">{escape(said)}</text>'
+        parts.append(f'<g transform="translate({_MARGIN + x:.0f} {12 + y:.0f})">{mark}{text}</g>')
+        x += long
+    return f'<g class="legend">{"".join(parts)}</g>', 12 + y + _LINE + 4

@@ -61,6 +61,9 @@ def prototypical(support: Any, labels: Any, query: Any, *, ways: int) -> Any:
 
     Snell, Swersky and Zemel 2017, "Prototypical networks for few-shot learning", equations 1 and 2.
 
+    `support` (n, features) with labels (n,) from 0 to ways - 1, `query` (m, features): logits (m, ways). Raises
+    ShapeError for labels of another shape and for other numbers of features.
+
     >>> import metagrad as mg
     >>> from metagrad import meta
     >>> support = mg.asarray([[0.0, 0.0], [2.0, 0.0], [0.0, 4.0]])
@@ -80,6 +83,9 @@ def matching(support: Any, labels: Any, query: Any, *, ways: int, scale: float =
     1 and section 2.1.1, have scale 1, with which no example of n can have more than e^2 / (e^2 + n - 1), 0.28 of 20. A
     larger scale lets the net be sure of its answer.
 
+    `support` (n, features) with labels (n,) from 0 to ways - 1, `query` (m, features): logits (m, ways). Raises
+    ShapeError for labels of another shape and for other numbers of features.
+
     >>> import metagrad as mg
     >>> from metagrad import meta
     >>> support = mg.asarray([[1.0, 0.0], [0.0, 1.0], [0.0, 2.0]])
@@ -97,6 +103,8 @@ def siamese(params: Any, first: Any, second: Any) -> Any:
     sum_f w_f |x_if - y_jf| + b, with `params` {"kernel": (features, 1), "bias": (1,)}, those of `nn.Dense(1)` (Koch,
     Zemel and Salakhutdinov 2015, "Siamese neural networks for one-shot image recognition", section 3.1). Classify by
     `best_match`, train by `verification_loss`.
+
+    `first` (n, features), `second` (m, features). Raises ShapeError for other numbers of features.
 
     >>> import metagrad as mg
     >>> from metagrad import meta

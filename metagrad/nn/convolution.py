@@ -24,6 +24,8 @@ class Conv2D:
     Parameters: {"kernel": (kh, kw, c / groups, features), "bias": (features,)}, of type `dtype`; no "bias" with
     `bias=False`. The other settings are those of `nn.conv2d`.
 
+    Raises OptionError for settings that `nn.conv2d` does not have, and for groups that do not divide `features`.
+
     >>> import metagrad as mg
     >>> layer = mg.nn.Conv2D(64, 3, stride=2)
     >>> params = layer.init(mg.random.key(0), (5, 28, 28, 1))

@@ -92,32 +92,50 @@ def _centred(key: Any, shape: tuple[int, ...], dtype: Any) -> Any:
 
 
 def glorot_uniform() -> Initializer:
-    """Uniform with variance 2 / (fan_in + fan_out) (Glorot and Bengio 2010)."""
+    """Uniform with variance 2 / (fan_in + fan_out) (Glorot and Bengio 2010).
+
+    Its call raises ShapeError for a shape of fewer than two axes.
+    """
     return _scaled(_centred, lambda fan_in, fan_out: 2 / (fan_in + fan_out))
 
 
 def glorot_normal() -> Initializer:
-    """Normal with variance 2 / (fan_in + fan_out) (Glorot and Bengio 2010)."""
+    """Normal with variance 2 / (fan_in + fan_out) (Glorot and Bengio 2010).
+
+    Its call raises ShapeError for a shape of fewer than two axes.
+    """
     return _scaled(random.normal, lambda fan_in, fan_out: 2 / (fan_in + fan_out))
 
 
 def he_uniform() -> Initializer:
-    """Uniform with variance 2 / fan_in (He et al. 2015)."""
+    """Uniform with variance 2 / fan_in (He et al. 2015).
+
+    Its call raises ShapeError for a shape of fewer than two axes.
+    """
     return _scaled(_centred, lambda fan_in, fan_out: 2 / fan_in)
 
 
 def he_normal() -> Initializer:
-    """Normal with variance 2 / fan_in (He et al. 2015)."""
+    """Normal with variance 2 / fan_in (He et al. 2015).
+
+    Its call raises ShapeError for a shape of fewer than two axes.
+    """
     return _scaled(random.normal, lambda fan_in, fan_out: 2 / fan_in)
 
 
 def lecun_uniform() -> Initializer:
-    """Uniform with variance 1 / fan_in (LeCun et al. 1998)."""
+    """Uniform with variance 1 / fan_in (LeCun et al. 1998).
+
+    Its call raises ShapeError for a shape of fewer than two axes.
+    """
     return _scaled(_centred, lambda fan_in, fan_out: 1 / fan_in)
 
 
 def lecun_normal() -> Initializer:
-    """Normal with variance 1 / fan_in (LeCun et al. 1998)."""
+    """Normal with variance 1 / fan_in (LeCun et al. 1998).
+
+    Its call raises ShapeError for a shape of fewer than two axes.
+    """
     return _scaled(random.normal, lambda fan_in, fan_out: 1 / fan_in)
 
 
@@ -125,6 +143,8 @@ def orthogonal(scale: float = 1.0) -> Initializer:
     """`scale` times a random matrix with orthonormal columns, or rows where there are fewer (Saxe et al. 2014).
 
     Leading axes are rows: the shape (..., i, o) is a matrix of (...) i rows and o columns.
+
+    Its call raises ShapeError for a shape of fewer than two axes.
     """
 
     def draw(key: Any, shape: tuple[int, ...], dtype: Any) -> Any:

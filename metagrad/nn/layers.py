@@ -68,6 +68,8 @@ class Dense:
 
     Parameters: {"kernel": (inputs, features), "bias": (features,)}, of type `dtype`; no "bias" with `bias=False`.
 
+    Raises OptionError unless `features` is a positive number.
+
     >>> import metagrad as mg
     >>> layer = mg.nn.Dense(3)
     >>> params = layer.init(mg.random.key(0), (2,))
@@ -124,6 +126,8 @@ class Parameterless:
 class Dropout(Parameterless):
     """`nn.dropout` at a rate: with a key it drops, without one it is the identity, which is what evaluation needs.
 
+    Raises OptionError for a rate outside of [0, 1).
+
     >>> import metagrad as mg
     >>> layer = mg.nn.Dropout(0.5)
     >>> x = mg.ones(8)
@@ -151,6 +155,8 @@ class Sequential:
     key that `apply` is given is split, and each of these layers gets one of its own. If a layer is `stateful` (see
     `BatchNorm`), so is the net: `apply` takes the `state` of all layers, a tuple, and returns (output, state).
     Layer k is traced in a named scope with its name and number, such as "dense 0".
+
+    Raises OptionError for what is neither a layer nor a function.
 
     >>> import metagrad as mg
     >>> net = mg.nn.Sequential(mg.nn.Dense(40), mg.nn.relu, mg.nn.Dense(1))

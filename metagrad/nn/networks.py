@@ -30,6 +30,8 @@ def omniglot_conv(
 
     Weights by Glorot (Xavier), those of the last layer normal with standard deviation 1. Images (n, 28, 28, 1).
 
+    Logits (n, ways). Raises OptionError for another norm, and unless `ways` and `filters` are positive numbers.
+
     >>> import metagrad as mg
     >>> net = mg.nn.omniglot_conv(5)
     >>> params = net.init(mg.random.key(0), (5, 28, 28, 1))
@@ -46,6 +48,8 @@ def omniglot_mlp(ways: int, *, norm: str | None = "transductive", dtype: Any = n
     """Four times a linear layer (256, 128, 64, 64), batch norm and ReLU; a linear layer. Images (n, 28, 28, 1).
 
     Weights from a normal of standard deviation 0.01, truncated at two of these.
+
+    Logits (n, ways). Raises OptionError for another norm, and unless `ways` is a positive number.
     """
     weights = initializers.truncated_normal(0.01)
     layers: list[Any] = [Flatten()]
@@ -57,7 +61,10 @@ def omniglot_mlp(ways: int, *, norm: str | None = "transductive", dtype: Any = n
 def mini_imagenet_conv(
     ways: int, *, filters: int = 32, norm: str | None = "transductive", dtype: Any = np.float32
 ) -> Sequential:
-    """Four times a convolution 3x3, batch norm, ReLU and max-pooling by 2; a linear layer. Images (n, 84, 84, 3)."""
+    """Four times a convolution 3x3, batch norm, ReLU and max-pooling by 2; a linear layer. Images (n, 84, 84, 3).
+
+    Logits (n, ways). Raises OptionError for another norm, and unless `ways` and `filters` are positive numbers.
+    """
     layers: list[Any] = []
     for _ in range(4):
         layers += [Conv2D(filters, 3, dtype=dtype), *_norm(norm, dtype), relu, MaxPool2D(2)]

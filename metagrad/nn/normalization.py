@@ -64,6 +64,8 @@ class BatchNorm(_Norm):
     The last two are stateful: `apply(params, x, state=state, train=...)` gives (output, state); the state is None at
     first, then {"mean": (features,), "variance": (features,)}.
 
+    Raises OptionError for another mode, an eps that is not positive, and a momentum outside of [0, 1).
+
     >>> import metagrad as mg
     >>> layer = mg.nn.BatchNorm(mode="support")
     >>> params = layer.init(mg.random.key(0), (5, 2))
@@ -141,6 +143,8 @@ class LayerNorm(_Norm):
     """Normalises each example over its features (the last axis): `nn.layer_norm`.
 
     Parameters: {"scale": (features,), "offset": (features,)}, without those that are turned off.
+
+    Raises OptionError for an eps that is not positive.
     """
 
     def __init__(self, *, scale: bool = True, offset: bool = True, eps: float = 1e-5, dtype: Any = np.float32) -> None:
@@ -160,6 +164,8 @@ class GroupNorm(_Norm):
     """Normalises each image over height, width and the channels of a group: `nn.group_norm`.
 
     Parameters: {"scale": (features,), "offset": (features,)}, without those that are turned off.
+
+    Raises OptionError for an eps that is not positive, and for groups that are no positive number.
 
     >>> import metagrad as mg
     >>> layer = mg.nn.GroupNorm(2)

@@ -27,7 +27,10 @@ class _WindowPool(Parameterless):
         self.padding = padding
 
     def apply(self, params: Params, x: Any) -> Any:
-        """(..., h, w, c) to (..., oh, ow, c)."""
+        """(..., h, w, c) to (..., oh, ow, c).
+
+        Raises what the function of that name raises.
+        """
         return type(self)._pool(x, self.window, stride=self.stride, padding=self.padding)
 
     __call__ = apply
@@ -57,7 +60,10 @@ class _GlobalPool(Parameterless):
     _pool: ClassVar[Callable[..., Any]]
 
     def apply(self, params: Params, x: Any) -> Any:
-        """(..., h, w, c) to (..., c)."""
+        """(..., h, w, c) to (..., c).
+
+        Raises what the function of that name raises.
+        """
         return type(self)._pool(x)
 
     __call__ = apply

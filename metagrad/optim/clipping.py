@@ -36,14 +36,20 @@ class _Chain:
 
 
 def chain(*parts: Any) -> Optimizer:
-    """An optimiser that sends its gradients through functions of a tree first: `chain(clip_by_value(10.0), Adam())`."""
+    """An optimiser that sends its gradients through functions of a tree first: `chain(clip_by_value(10.0), Adam())`.
+
+    Raises OptionError where the last part is no optimiser, or another one no function.
+    """
     if not parts or not hasattr(parts[-1], "update") or not all(callable(p) for p in parts[:-1]):
         raise OptionError(requires("chain", "functions of a tree of gradients, then an optimiser", parts))
     return _Chain(parts[:-1], parts[-1])
 
 
 def clip_by_value(limit: float) -> Callable[[Params], Params]:
-    """The function of a tree that limits each element to [-limit, limit]."""
+    """The function of a tree that limits each element to [-limit, limit].
+
+    Raises OptionError for a negative limit.
+    """
     limit = number("clip_by_value", "limit", limit, 0)
 
     def clip(grads: Params) -> Params:
@@ -53,13 +59,19 @@ def clip_by_value(limit: float) -> Callable[[Params], Params]:
 
 
 def clip_by_norm(max_norm: float) -> Callable[[Params], Params]:
-    """The function of a tree that scales each leaf whose Euclidean norm is above `max_norm` down to it."""
+    """The function of a tree that scales each leaf whose Euclidean norm is above `max_norm` down to it.
+
+    Raises OptionError for a negative norm.
+    """
     max_norm = number("clip_by_norm", "max_norm", max_norm, 0)
     return lambda grads: _map_values(lambda leaves: [_limited([g], max_norm)[0] for g in leaves], grads)
 
 
 def clip_by_global_norm(max_norm: float) -> Callable[[Params], Params]:
-    """The function of a tree that scales all leaves by one factor, so that their joint norm is at most `max_norm`."""
+    """The function of a tree that scales all leaves by one factor, so that their joint norm is at most `max_norm`.
+
+    Raises OptionError for a negative norm.
+    """
     max_norm = number("clip_by_global_norm", "max_norm", max_norm, 0)
     return lambda grads: _map_values(lambda leaves: _limited(leaves, max_norm), grads)
 

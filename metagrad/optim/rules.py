@@ -119,6 +119,8 @@ class RMSProp(_Rule):
     """s = decay s + (1 - decay) g^2, p = p - lr g / (sqrt(s) + eps) (Hinton 2012).
 
     With `momentum`, v = momentum v + g / (sqrt(s) + eps) and p = p - lr v. `decay` is torch's `alpha`.
+
+    Raises OptionError for a setting out of its range: `lr`, `eps` and `momentum` from 0, `decay` from 0 to below 1.
     """
 
     name = "RMSProp"
@@ -144,6 +146,8 @@ class Adam(_Rule):
     """m = b1 m + (1 - b1) g, s = b2 s + (1 - b2) g^2, p = p - lr m' / (sqrt(s') + eps) (Kingma and Ba 2015),
 
     where m' = m / (1 - b1^t) and s' = s / (1 - b2^t) at step t from 1. `weight_decay` adds its multiple of p to g.
+
+    Raises OptionError for a setting out of its range: `lr`, `eps` and `weight_decay` from 0, `betas` from 0 to below 1.
     """
 
     name = "Adam"
@@ -178,7 +182,10 @@ class Adam(_Rule):
 
 
 class AdamW(Adam):
-    """Adam, and p shrinks by the factor 1 - lr weight_decay in each step instead (Loshchilov and Hutter 2019)."""
+    """Adam, and p shrinks by the factor 1 - lr weight_decay in each step instead (Loshchilov and Hutter 2019).
+
+    Raises OptionError as `Adam` does.
+    """
 
     name = "AdamW"
 

@@ -55,6 +55,8 @@ def constant(value: float) -> Schedule:
 def exponential_decay(init_value: float, decay_rate: float, decay_steps: int = 1, staircase: bool = False) -> Schedule:
     """init_value decay_rate^(step / decay_steps); with `staircase`, the exponent is rounded down.
 
+    Raises OptionError for a number of steps that is no positive integer.
+
     >>> from metagrad.optim import exponential_decay
     >>> exponential_decay(1.0, 0.5, decay_steps=10)(20)
     0.25
@@ -71,6 +73,8 @@ def exponential_decay(init_value: float, decay_rate: float, decay_steps: int = 1
 def cosine_decay(init_value: float, decay_steps: int, final_value: float = 0.0) -> Schedule:
     """Half a cosine from init_value down to final_value at `decay_steps`, then constant (Loshchilov and Hutter 2017).
 
+    Raises OptionError for a number of steps that is no positive integer.
+
     >>> from metagrad.optim import cosine_decay
     >>> cosine_decay(1.0, 10)(5), cosine_decay(1.0, 10)(99)
     (0.5, 0.0)
@@ -86,6 +90,8 @@ def cosine_decay(init_value: float, decay_steps: int, final_value: float = 0.0) 
 
 def linear_warmup(peak_value: float, warmup_steps: int, after: Schedule = None) -> Schedule:
     """From 0 in a line to peak_value at `warmup_steps`, then constant; or then `after`, counted from there.
+
+    Raises OptionError for a number of steps that is no positive integer.
 
     >>> from metagrad.optim import linear_warmup
     >>> linear_warmup(1.0, 4)(1), linear_warmup(1.0, 4)(9)
@@ -105,6 +111,8 @@ def linear_warmup(peak_value: float, warmup_steps: int, after: Schedule = None) 
 
 def piecewise_constant(boundaries: list[int], values: list[float]) -> Schedule:
     """values[k] from step boundaries[k - 1] on; one more value than boundaries.
+
+    Raises OptionError for boundaries that do not rise, and for another number of values.
 
     >>> from metagrad.optim import piecewise_constant
     >>> [piecewise_constant([2, 4], [1.0, 0.1, 0.01])(step) for step in (0, 2, 5)]

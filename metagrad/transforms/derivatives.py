@@ -139,6 +139,8 @@ def grad(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0, has_aux: boo
 
     Like `value_and_grad`, without the value. Nests to any order.
 
+    Raises what `value_and_grad` raises.
+
     >>> import metagrad as mg
     >>> mg.grad(mg.grad(mg.sin))(0.5) + mg.sin(0.5)
     Tensor(0., dtype=float64)
@@ -156,6 +158,9 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     """`(output, pullback)`: the pullback maps a cotangent like the output to a tuple of cotangents like the primals.
 
     The pullback may be called any number of times. With `has_aux`, `(output, pullback, aux)`.
+
+    Raises DTypeError for primals that are not floating-point and for a function that returns no arrays. The pullback
+    raises ShapeError for a cotangent of another structure or shape than the output.
 
     >>> import metagrad as mg
     >>> output, pullback = mg.vjp(lambda x: x ** 2, mg.asarray([1.0, 2.0]))
@@ -203,6 +208,9 @@ def _like(transform: str, what: str, tree: Any, values: list[Value], structure: 
 def jvp(f: Callable[..., Any], primals: Any, tangents: Any, has_aux: bool = False) -> Any:
     """`(output, tangent_out)`: the directional derivative of `f` at the tuple `primals` along `tangents`.
 
+    Raises DTypeError for primals that are not floating-point and for a function that returns no arrays, ShapeError for
+    tangents of another structure or shape than the primals.
+
     >>> import metagrad as mg
     >>> mg.jvp(mg.exp, (0.0,), (2.0,))
     (Tensor(1., dtype=float64), Tensor(2., dtype=float64))
@@ -237,6 +245,9 @@ def hvp(f: Callable[..., Any], primals: Any, tangents: Any, mode: str = "reverse
     `mode="reverse_over_reverse"` differentiates the product of gradient and tangent once more, `"forward_over_reverse"`
     pushes the tangent through the gradient (Pearlmutter 1994). With one primal, the product has its structure; with
     several, it is a tuple.
+
+    Raises what `value_and_grad` raises, ShapeError for tangents of another structure or shape than the primals,
+    OptionError for another mode.
 
     >>> import metagrad as mg
     >>> mg.hvp(lambda x: mg.sum(x ** 3), (mg.asarray([1.0, 2.0]),), (mg.asarray([1.0, 1.0]),))
@@ -281,6 +292,9 @@ def jacrev(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Callabl
 
     The result has the structure of the output, with that of the input inside; leaves have shape output + input.
 
+    Raises DTypeError for arguments that are not floating-point and for a function that returns no arrays, OptionError
+    for argnums that the call does not have.
+
     >>> import metagrad as mg
     >>> mg.jacrev(lambda x: x ** 2)(mg.asarray([1.0, 2.0]))
     Tensor([[2., 0.],
@@ -312,6 +326,8 @@ def jacrev(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Callabl
 def jacfwd(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Callable[..., Any]:
     """The Jacobian by forward mode, a tangent for each input element: best for few inputs. Shaped like `jacrev`'s.
 
+    Raises what `jacrev` raises.
+
     >>> import metagrad as mg
     >>> mg.jacfwd(lambda x: mg.sum(x ** 2))(mg.asarray([1.0, 2.0]))
     Tensor([2., 4.], dtype=float64)
@@ -341,6 +357,8 @@ def jacfwd(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Callabl
 
 def hessian(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Callable[..., Any]:
     """The matrix (or tree) of second derivatives, forward over reverse.
+
+    Raises what `jacrev` raises.
 
     >>> import metagrad as mg
     >>> mg.hessian(lambda x: x[0] ** 2 * x[1])(mg.asarray([1.0, 2.0]))

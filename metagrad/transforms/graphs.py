@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from contextlib import ContextDecorator
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from ..core.graph import Graph, trace_graph
 from ..core.primitive import abstractify
 from ..core.provenance import context
-from ..core.pytree import flatten, unflatten
+from ..core.pytree import flatten, leaf_names, unflatten
 from ..core.tensor import to_value
 from ..ops.reductions import StopGradient
 from .trees import as_function, as_outputs
@@ -29,10 +30,13 @@ def make_graph(f: Callable[..., Any]) -> Callable[..., Graph]:
 
     >>> import metagrad as mg
     >>> print(mg.make_graph(lambda x: mg.sum(mg.exp(x)))(mg.zeros(3)))
-    inputs: a:float64[3]
-      [0] b:float64[3] = exp a
-      [0] c:float64[] = sum[axes=(0,), keepdims=False] b
-    outputs: c
+    inputs     a: f64[3]
+    <BLANKLINE>
+    order 0
+      b = exp(a)          f64[3]
+      c = sum(b; axes 0)  f64[]
+    <BLANKLINE>
+    outputs    c
     """
     as_function("make_graph", f)
 
@@ -48,11 +52,23 @@ def make_graph(f: Callable[..., Any]) -> Callable[..., Graph]:
             return values
 
         graph = trace_graph(flat, avals, annotate=True)
+        graph.names = _names(f, args)
         graph.in_tree = structure
         graph.out_tree = out_tree
         return graph
 
     return traced
+
+
+def _names(f: Callable[..., Any], args: tuple[Any, ...]) -> list[str]:
+    """For each leaf of the arguments how the function's own code would read it; nothing for arrays by themselves."""
+    try:
+        parameters = list(inspect.signature(f).parameters.values())
+    except (TypeError, ValueError):
+        parameters = []
+    called = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    called += [f"args[{k}]" for k in range(len(called), len(args))]
+    return [name + leaf if leaf else "" for name, arg in zip(called, args, strict=False) for leaf in leaf_names(arg)]
 
 
 def _array(leaf: Any) -> Value:

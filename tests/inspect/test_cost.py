@@ -52,6 +52,8 @@ def test_a_convolution_and_its_two_gradients_cost_the_same():
         (lambda x: x[1:], [(3, 4)], 0),
         (lambda x, w, b: nn.Dense(5).apply({"kernel": w, "bias": b}, x), [(4, 3), (3, 5), (5,)], 2 * 4 * 3 * 5 + 4 * 5),
         (lambda x: nn.max_pool2d(x, 2), [(1, 4, 4, 3)], 4 * 2 * 2 * 3),
+        (lambda x: x * 2, [(0, 3)], 0),
+        (lambda x: x * 2, [()], 1),
         (mg.linalg.solve, [(3, 3), (3, 2)], 2 * 27 // 3 + 2 * 9 * 2),
     ],
 )
@@ -155,6 +157,12 @@ def test_the_table_says_what_was_counted():
     assert "order 2           7     7" in text
     assert "live memory  at most 72 B, at equation 7 of 17" in text
     assert "longest chain  6 equations; the dearest 6 flop" in text
+
+
+def test_a_graph_without_equations_costs_nothing():
+    cost = inspect.cost(mg.make_graph(lambda x: x)(np.ones(3)))
+    assert str(cost).endswith("no equations: nothing runs")
+    assert "peak" not in cost.svg()
 
 
 def test_the_curve_marks_its_peak():

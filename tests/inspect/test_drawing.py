@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 import time
 import xml.etree.ElementTree as ET
 
@@ -13,7 +15,8 @@ from programs import conv_meta_step, meta_gradient, product
 import metagrad as mg
 from metagrad import inspect
 from metagrad.core.graph import Var
-from metagrad.errors import OptionError
+from metagrad.errors import DTypeError, OptionError
+from metagrad.inspect.derivative_orders import COLOURS
 from metagrad.inspect.fold import Box, Stub, fold, view
 from metagrad.inspect.layout import GAP, layered
 from metagrad.inspect.program import Program
@@ -104,6 +107,9 @@ def test_nodes_do_not_overlap_and_edges_run_downwards(n, data):
         assert found.centres[a][1] < found.centres[b][1]
         assert found.routes[a, b][0] == found.centres[a]
         assert found.routes[a, b][-1] == found.centres[b]
+        others = [y for _, y in found.centres if y not in (found.centres[a][1], found.centres[b][1])]
+        for (x0, y0), (x1, y1) in itertools.pairwise(found.routes[a, b]):
+            assert x0 == x1 or all(y1 <= y - 15 + 1e-6 or y0 >= y + 15 - 1e-6 for y in others)  # upright beside nodes
     for i in range(n):
         x, y = found.centres[i]
         assert x - sizes[i][0] / 2 + 1e-6 >= 0
@@ -137,7 +143,10 @@ def test_a_small_graph_is_drawn_whole():
     assert sorted(ends) == [(1, 2), (2, 4), (3, 0), (3, 1)]
     assert titles[3:] == ["inputs", "outputs"]
     legend = next(g for g in picture.iter(f"{SVG}g") if g.get("class") == "legend")
-    assert [t.text for t in legend.iter(f"{SVG}text")] == ["order 0: 1 equation", "order 1: 2 equations"]
+    assert [t.text for t in legend.iter(f"{SVG}text")] == [
+        "order 0, the function itself: 1 equation",
+        "order 1, made by a derivative: 2 equations",
+    ]
 
 
 def test_dot_puts_a_scope_into_a_cluster_and_changes_nothing_else():
@@ -146,6 +155,96 @@ def test_dot_puts_a_scope_into_a_cluster_and_changes_nothing_else():
     node = '  0 [label="b = sin(a)\\nf64[]", color="#0072B2"];\n'
     assert scoped == plain.replace(node, f'  subgraph cluster_0 {{ label="layer";\n  {node}  }}\n')
     assert scoped != plain
+
+
+def test_dot_folds_as_the_picture_does_and_can_be_whole():
+    graph = mg.make_graph(meta_gradient(steps=5))(1.5)
+    folded, whole = inspect.dot(graph), inspect.dot(graph, fold=False)
+    boxes = re.findall(r'label="(.*?)\\n.*shape=box3d', folded)
+    picture = ET.fromstring(inspect.svg(graph))
+    assert boxes == [g.get("data-path") for g in picture.iter(f"{SVG}g") if g.get("class") == "box"]
+    assert "gradient / inner step 2" in boxes
+    assert len(re.findall(r"^ +\d+ \[", whole, re.MULTILINE)) == len(graph.equations)
+    assert "box3d" not in whole
+    inside = inspect.dot(graph, "inner step 2")
+    assert len(re.findall(r"^ +\d+ \[", inside, re.MULTILINE)) == sum(
+        s.path[0] == "inner step 2" for s in Program.of("test", graph).steps if s.path
+    )
+    assert '"from inner step 1" ->' in inside
+    with pytest.raises(OptionError, match=r"^\[dot\] requires a path"):
+        inspect.dot(graph, "inner step 9")
+
+
+def test_many_inner_steps_are_folded_by_their_numbers():
+    graph = mg.make_graph(meta_gradient(steps=50))(1.5)
+    picture = ET.fromstring(inspect.svg(graph))
+    titles = [g.get("data-path") for g in picture.iter(f"{SVG}g") if g.get("class") == "box"]
+    assert titles[0] == "inner steps 1 to 3"
+    assert any(title.startswith("gradient / inner steps 50 to ") for title in titles)
+    assert 'data-path="inner steps 1 to 3 / ' not in inspect.svg(graph, "inner steps 1 to 3")
+
+
+def test_every_order_has_a_colour_of_its_own_or_shares_one_that_says_so():
+    def f(x):
+        return mg.sin(x) * x
+
+    for _ in range(10):
+        f = mg.grad(f)
+    picture = ET.fromstring(inspect.svg(mg.make_graph(f)(0.5)))
+    legend = next(g for g in picture.iter(f"{SVG}g") if g.get("class") == "legend")
+    entries = [entry for entry in legend if entry.find(f"{SVG}rect") is not None]
+    colours = [entry.find(f"{SVG}rect").get("fill") for entry in entries]
+    assert len(set(colours)) == len(colours) == 9
+    assert entries[-1].find(f"{SVG}text").text.startswith("order 8 and more, up to 10: ")
+    width = float(picture.get("width"))
+    for entry in legend:
+        left = float(entry.get("transform").removeprefix("translate(").split()[0])
+        assert left + 17 + 6 * len(entry.find(f"{SVG}text").text) < width
+
+
+def test_leaves_of_arguments_are_named_in_formulas():
+    graph = mg.make_graph(lambda net, x: x @ net["layers"][0])({"layers": [mg.ones((3, 2))]}, mg.ones((4, 3)))
+    assert "c = b @ net['layers'][0]" in inspect.text(graph)
+    assert "c = b @ net['layers'][0]" in inspect.dot(graph)
+    assert "inputs     net['layers'][0]: f64[3, 2], b: f64[4, 3]" in inspect.text(graph)
+
+
+def test_a_plot_has_a_box_for_each_equation_that_counts_and_dashes_what_first_order_maml_cuts():
+    from matplotlib.figure import Figure
+    from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+
+    report = inspect.order_report(meta_gradient(steps=1), 1.5)
+    for cut in (False, True):
+        axes = Figure().subplots()
+        inspect.plot(mg.make_graph(meta_gradient(steps=1))(1.5), axes, cut)
+        boxes = [patch for patch in axes.patches if isinstance(patch, FancyBboxPatch)]
+        assert len(boxes) == sum(report.orders.values())
+        dashed = sum(box.get_linestyle() in ("--", "dashed") for box in boxes)
+        assert dashed == (sum(report.cut.values()) if cut else 0)
+        arrows = [patch for patch in axes.patches if isinstance(patch, FancyArrowPatch)]
+        assert len(arrows) >= len(boxes) - 1
+    with pytest.raises(DTypeError, match=r"^\[plot\] requires a Graph"):
+        inspect.plot(product, axes)
+
+
+def test_a_style_has_the_colours_of_the_orders():
+    import matplotlib.pyplot as plt
+
+    with plt.style.context("metagrad.figures"):
+        cycle = plt.rcParams["axes.prop_cycle"].by_key()["color"]
+    assert tuple(cycle) == COLOURS[: len(cycle)]
+
+
+def test_a_stroke_in_a_name_is_no_step_of_a_path():
+    def f(x):
+        with mg.named_scope("a / b"):
+            x = mg.sin(x)
+        with mg.named_scope("a"), mg.named_scope("b"):
+            return mg.cos(x)
+
+    graph = mg.make_graph(f)(0.5)
+    assert "cos" in inspect.svg(graph, "a / b")
+    assert "sin" in inspect.svg(graph, "a \N{DIVISION SLASH} b")
 
 
 def test_the_conv_meta_step_is_drawn_in_seconds_and_folded_by_step():
@@ -199,6 +298,8 @@ def test_what_is_written_in_a_scope_cannot_break_the_page():
 
     graph = mg.make_graph(mg.grad(f))(0.5)
     ET.fromstring(inspect.svg(graph))
-    page = inspect.html(graph, title="<i>")
+    page = inspect.html(graph, title="<i>{{data}}")
+    assert page.count("application/json") == 1
+    assert "{{data}}" in page
     assert "</script><b>" not in page
     assert "<i>" not in page

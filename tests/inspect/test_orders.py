@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import optree
 import pytest
 from programs import TASK, conv_meta_step, loss, meta_gradient, product
 
 import metagrad as mg
-from metagrad import inspect
+from metagrad import inspect, nn
 from metagrad.errors import DTypeError, OptionError
+from metagrad.inspect.program import Program
+from metagrad.meta import adapt
 
 
 def detached(w):
@@ -42,7 +45,11 @@ def test_what_differentiates_a_derivative_is_second_order(f):
         (mg.grad(product), "no derivative of a derivative is taken, only first derivatives"),
         (mg.checkpoint(mg.grad(product)), "no derivative of a derivative is taken, only first derivatives"),
         (product, "no derivative of what depends on the arguments is taken"),
-        (mg.grad(mg.grad(lambda x: 3 * x)), "no derivative of what depends on the arguments is taken"),
+        (mg.grad(mg.grad(lambda x: x * x)), "a derivative of a derivative is taken, but it is constant"),
+        (mg.make_graph(mg.grad(mg.grad(lambda x: x * x)))(0.5), "a derivative of a derivative is taken, but it is con"),
+        (mg.grad(mg.grad(nn.relu)), "a derivative of a derivative is taken, but it is constant"),
+        (mg.grad(mg.grad(lambda x: 3 * x)), "the derivative that is taken is constant"),
+        (lambda x: x + mg.grad(mg.grad(product))(0.5), "no derivative of what depends on the arguments is taken"),
         (lambda x: (mg.grad(mg.grad(product))(x), x)[1] * 2, "the result does not depend on them"),
         (lambda x: x + CONSTANT_CURVATURE(np.asarray(0.5), x), "its second derivatives do not depend on the arguments"),
     ],
@@ -77,6 +84,40 @@ def test_the_same_holds_of_the_conv_meta_step():
     assert sum(whole.cut.values()) == sum(whole.cut_operations.values()) == gone
     assert set(whole.cut) == {"inner step 1", "inner step 2"}
     assert f"{gone} equations of {whole.cost.total.equations}" in str(whole)
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, mg.checkpoint])
+def test_what_is_left_of_the_cut_is_the_first_order_meta_gradient(wrap):
+    def meta(first_order):
+        def after(w):
+            return wrap(lambda v: loss(adapt(loss, v, TASK, steps=2, lr=0.5, first_order=first_order), TASK))(w)
+
+        return mg.grad(after)
+
+    left = inspect.first_order_cut(mg.make_graph(meta(False))(1.5))
+    for w in (1.5, -0.3):
+        np.testing.assert_allclose(left(w), meta(True)(w), rtol=1e-14)
+    assert inspect.text(left)
+    assert max(s.order for s in Program.of("test", left).steps) == 1
+    assert not inspect.order_report(left, 1.5).second_order
+    names = [x.name for e in left.equations for x in e.outputs]
+    assert len(set(names)) == len(names)
+
+
+def test_the_cut_of_the_conv_meta_step_runs_and_keeps_its_places():
+    step, params = conv_meta_step(steps=2, filters=2)
+    graph = mg.make_graph(step)(params)
+    left = inspect.first_order_cut(graph)
+    expected = conv_meta_step(steps=2, filters=2, first_order=True)[0](params)
+    for found, wanted in zip(*map(optree.tree_leaves, (left(params), expected)), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-7)
+    paths = {s.path[:1] for s in Program.of("test", left).steps}
+    assert paths >= {("inner step 1",), ("inner step 2",), ("query loss",), ("gradient",)}
+
+
+def test_where_nothing_is_left_there_are_zeros():
+    left = inspect.first_order_cut(mg.make_graph(mg.hessian(lambda x: mg.sum(mg.sin(x))))(np.ones(2)))
+    np.testing.assert_array_equal(left(np.ones(2)), np.zeros((2, 2)))
 
 
 def without_stops(cost):

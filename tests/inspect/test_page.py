@@ -120,6 +120,62 @@ def test_boxes_open_on_a_click_and_the_trail_leads_back(page):
     assert not seen.errors()
 
 
+def test_back_leads_back_inside_the_page_and_an_address_leads_to_an_equation(page):
+    step, params = conv_meta_step(filters=2)
+    seen = page(inspect.html(mg.make_graph(step)(params)))
+    seen.one('#canvas [data-path="query loss"]').click()
+    seen.all("#canvas .step")[0].click()
+    told, address = seen.text("#panel"), seen.browser.current_url
+    assert told.startswith("EQUATION ")
+
+    def back():
+        before = seen.text("#panel"), seen.text("#trail")
+        seen.browser.back()
+        wait.WebDriverWait(seen.browser, 10).until(lambda _: (seen.text("#panel"), seen.text("#trail")) != before)
+
+    back()
+    assert seen.text("#panel").startswith("WHAT IS DRAWN")
+    assert seen.text("#trail") == "all / query loss"
+    back()
+    assert seen.text("#trail") == "all"
+    seen.browser.get("about:blank")
+    seen.browser.get(address)
+    wait.WebDriverWait(seen.browser, 60).until(lambda _: seen.all("#canvas > svg"))
+    assert seen.text("#panel") == told
+    assert seen.text("#trail") == "all / query loss"
+    assert not seen.errors()
+
+
+def test_what_is_wide_opens_large_enough_to_be_read(page):
+    def f(xs):
+        return mg.sum(mg.stack([mg.tanh(mg.sin(x) * 2.0) for x in xs]))
+
+    seen = page(inspect.html(mg.make_graph(f)([0.5] * 12)))
+    width = float(seen.one("#canvas > svg").get_dom_attribute("viewBox").split()[2])
+    assert seen.one("#canvas").size["width"] / width >= 0.69
+    seen.all("#zoom button")[2].click()
+    assert float(seen.one("#canvas > svg").get_dom_attribute("viewBox").split()[2]) > width
+
+
+def test_a_narrow_window_has_the_panel_below(page):
+    seen = page(inspect.html(mg.make_graph(mg.grad(mg.grad(product)))(0.3)))
+    seen.browser.set_window_size(500, 800)
+    try:
+        canvas, panel = seen.one("#canvas").rect, seen.one("#panel").rect
+        assert panel["y"] >= canvas["y"] + canvas["height"]
+        assert panel["width"] == canvas["width"]
+        overflow = "return arguments[0].scrollWidth - arguments[0].clientWidth"
+        assert all(seen.browser.execute_script(overflow, seen.one(part)) <= 0 for part in ("html", "#panel pre"))
+    finally:
+        seen.browser.set_window_size(1400, 1000)
+
+
+def test_the_key_names_the_orders_that_there_are(page):
+    seen = page(inspect.html(mg.make_graph(mg.grad(mg.grad(product)))(0.3)))
+    assert [s.text for s in seen.all("#key span")] == ["order 0", "order 1", "order 2", "elsewhere"]
+    assert "order 2, made by a derivative of a derivative: 7 equations" in seen.text("#panel")
+
+
 def test_it_can_be_searched_zoomed_and_moved(page):
     seen = page(inspect.html(mg.make_graph(mg.grad(mg.grad(product)))(0.3)))
 
@@ -137,6 +193,12 @@ def test_it_can_be_searched_zoomed_and_moved(page):
     assert window()[:2] == pytest.approx([before[0] - 60, before[1] - 40], abs=2)
     seen.one("#find").send_keys("cos(")
     assert [b.text for b in seen.all("#panel li button")] == ["g = cos(a)", "r = cos(a)"]
+    seen.one("#find").clear()
+    seen.one("#find").send_keys("s")
+    assert [b.text.split(" = ")[0] for b in seen.all("#panel li button")] == ["b", "m", "g", "r"]
+    seen.one("#find").clear()
+    seen.one("#find").send_keys("g")
+    assert seen.all("#panel li button")[0].text == "g = cos(a)"
     seen.one("#find").send_keys("nothing")
     assert "No equation has" in seen.text("#panel")
     assert not seen.errors()
@@ -164,10 +226,23 @@ def test_a_comparison_shows_both_pages(page):
     assert [h.text for h in seen.all("h2")] == ["plain", "checkpointed"]
     for frame, graph in zip(seen.all("iframe"), graphs, strict=True):
         seen.browser.switch_to.frame(frame)
-        found = len(seen.all("#canvas .step"))
+        steps = seen.all("#canvas .step")
+        assert len(steps) >= len(graph.equations)
+        steps[0].click()
+        assert seen.text("#panel").startswith("EQUATION 1")
         seen.browser.switch_to.default_content()
-        assert found >= len(graph.equations)
     assert not seen.errors()
+
+
+def test_a_comparison_marks_what_the_other_graph_lacks(page):
+    a, b = (mg.make_graph(f)(0.3) for f in (lambda x: mg.sin(x) * mg.cos(x), lambda x: mg.sin(x) * x))
+    seen = page(inspect.compare(a, b).html())
+    marked = []
+    for frame in seen.all("iframe"):
+        seen.browser.switch_to.frame(frame)
+        marked.append([step.text.split("\n")[0] for step in seen.all("#canvas .only")])
+        seen.browser.switch_to.default_content()
+    assert marked == [["c = cos(a)"], []]
 
 
 def test_it_asks_for_nothing_from_elsewhere(page):

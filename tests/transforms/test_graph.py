@@ -110,11 +110,18 @@ def test_a_graph_can_be_transformed():
 
 
 def test_a_graph_prints_a_line_an_equation():
-    text = str(mg.make_graph(mg.grad(loss))(P, X))
-    assert "[0] " in text
-    assert "[1] " in text
-    assert "in hidden" in text
-    assert text.splitlines()[0].startswith("inputs: a:float64[3, 2]")
+    graph = mg.make_graph(mg.grad(loss))(P, X)
+    assert str(graph) == repr(graph) == mg.inspect.text(graph)
+    assert str(graph.equations[0]) == "c = b @ a  f64[4, 2]"
+
+
+def test_inputs_are_named_as_the_function_reads_them():
+    def names(f, *args):
+        return mg.make_graph(f)(*args).names
+
+    assert names(mg.grad(loss), P, X) == ["p['w']", ""]
+    assert names(lambda *all_: all_[0] * all_[1][0]["w"], 1.0, [{"w": 2.0}]) == ["", "args[1][0]['w']"]
+    assert names(mg.make_graph(loss)(P, X), P, X) == ["args[0]['w']", ""]
 
 
 def test_programs_and_rules_of_the_user_print_without_addresses():
@@ -124,10 +131,12 @@ def test_programs_and_rules_of_the_user_print_without_addresses():
 
     twice.defvjp(lambda x: (x * 2, None), lambda _, g: (g * 2,))
     inner = mg.checkpoint(lambda x: mg.sin(x) * x)
-    text = str(mg.make_graph(mg.grad(lambda x: inner(x) + twice(x)))(0.3))
-    assert "checkpoint[program=2 equations]" in text
-    assert "checkpoint[program=pullback of 2 equations]" in text
-    assert "custom_vjp[of=twice]" in str(mg.make_graph(twice)(0.3))
+    graph = mg.make_graph(mg.grad(lambda x: inner(x) + twice(x)))(0.3)
+    text = "\n".join(map(str, graph.equations))
+    assert "checkpoint(a; program 2 equations)" in text
+    assert "; program pullback of 2 equations)" in text
+    assert "custom_vjp(a; of twice)" in str(mg.make_graph(twice)(0.3).equations[0])
+    text += str(graph)
     assert "0x" not in text
 
 
@@ -137,6 +146,8 @@ def test_a_graph_refuses_other_arguments():
         graph(mg.ones(2))
     with pytest.raises(ShapeError, match="arguments of structure"):
         graph(mg.ones(3), mg.ones(3))
+    with pytest.raises(ShapeError, match=r"^\[graph\] requires 1 values, one for each input but got 2"):
+        graph.evaluate([np.ones(3), np.ones(3)])
 
 
 def test_arguments_by_name_are_inputs_of_a_graph():
