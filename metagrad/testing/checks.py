@@ -107,15 +107,19 @@ def _check(problem: Problem, report: Report, rng: np.random.Generator, modes: Se
         sizes = np.max([parts for _, parts in found.values()], axis=0)
         for (_, d), mode, name in _extended(problem.library, chains, modes):
             for i, (got, estimate) in enumerate(zip(found[name][0], expected, strict=True)):
-                natural = problem.natural(k, i)
-                verdict = _verdict(k, name, problem.names[i], got, estimate, sizes[i], natural, rtol)
+                verdict = _verdict(k, name, problem.names[i], got, estimate, sizes[i], rtol)
                 if not verdict.agrees:
                     estimate = _confirmed(problem, base, v, i, estimate)
-                    jumps = _rounding(problem, base, d, mode, v, i)
-                    verdict = _verdict(k, name, problem.names[i], got, estimate, sizes[i], natural, rtol, 16 * jumps)
-                    if verdict.agrees and jumps > rtol * verdict.scale / 16:
+                    verdict = _verdict(k, name, problem.names[i], got, estimate, sizes[i], rtol)
+                if not verdict.agrees:
+                    lost = _rounding(problem, base, d, mode, v, i)
+                    blurred = estimate._replace(error=max(float(estimate.error), lost))
+                    verdict = _verdict(k, name, problem.names[i], got, blurred, sizes[i], rtol)
+                    if verdict.agrees:
                         where = f"order {k}, {name}, {problem.names[i]}"
-                        report.notes.append(f"{where}: the derivative itself is rounded, to about {jumps:.0e}")
+                        report.notes.append(f"{where}: the derivative itself is rounded, to about {lost:.0e}")
+                if verdict.agrees and verdict.oracle_digits < report.min_digits:
+                    verdict = _held_to_the_function(problem, verdict, sizes[i], i)
                 report.verdicts.append(verdict)
                 if not verdict.agrees:
                     worst = None
@@ -174,41 +178,36 @@ def _slopes(problem: Problem, mode: str, d: Scalar, v: list[Any]) -> tuple[list[
 
 
 def _verdict(
-    order: int,
-    chain: str,
-    argument: str,
-    got: float,
-    expected: Estimate,
-    size: float,
-    natural: float,
-    rtol: float,
-    blur: float = 0.0,
+    order: int, chain: str, argument: str, got: float, expected: Estimate, size: float, rtol: float
 ) -> Verdict:
-    """Two numbers compared; one that would change the function by its rounding alone is held to the natural size."""
     value, error = float(expected.value), float(expected.error)
     scale = max(abs(value), size if np.isfinite(size) else 0.0)
+    return Verdict(order, chain, argument, got, value, error, expected.oracle, scale, rtol * scale + 10 * error)
+
+
+def _held_to_the_function(problem: Problem, verdict: Verdict, size: float, i: int) -> Verdict:
+    """A derivative by which the function would change by its rounding alone is nothing: held to the function's size."""
+    natural = problem.natural(verdict.order, i)
     rounding = 16 * EPS * natural
-    if size <= rounding and abs(value) <= rounding + 10 * error:
-        scale = max(scale, natural)
-    tolerance = rtol * scale + 10 * error + blur
-    return Verdict(order, chain, argument, got, value, error, expected.oracle, scale, tolerance)
+    nothing = size <= rounding and abs(verdict.expected) <= rounding + 10 * verdict.error
+    return replace(verdict, scale=max(verdict.scale, natural)) if nothing else verdict
 
 
 def _rounding(problem: Problem, base: Scalar, d: Scalar, mode: str, v: list[Any], i: int) -> float:
-    """The rounding of the derivative of d: what it jumps by between neighbouring points.
+    """The rounding of the derivative of d: of its largest intermediate value, and what it jumps by nearby.
 
     Between points that differ in their last places this is the function's condition. A little further apart it shows
     digits that were lost on the way, and is held to those that `base` has lost too: a derivative in float32 is wrong.
     """
     library, moves = problem.library, _alone(v, i)
     whole = [np.zeros_like(x) if w is None else w for x, w in zip(problem.point, moves, strict=True)]
-    g = library.on_the_line(library.along(mode, d, whole), problem.point, moves)
-    length = extent(problem.point, moves)
+    slope = library.along(mode, d, whole)
+    g, length = library.on_the_line(slope, problem.point, moves), extent(problem.point, moves)
     below = library.on_the_line(base, problem.point, moves)
     lost = 100 * float(noise(below, 1e-7 * length)) / max(abs(float(below(0.0))), 1e-300)
     near, far = (float(noise(g, spacing * length)) for spacing in (64 * EPS, 1e-7))
     jumps = max(near, far if lost > 1 else min(far, lost * abs(float(g(0.0)))))
-    return jumps if np.isfinite(jumps) else 0.0
+    return max(jumps if np.isfinite(jumps) else 0.0, EPS * library.largest(d, problem.point, whole))
 
 
 def _confirmed(problem: Problem, base: Scalar, v: list[Any], i: int, first: Estimate) -> Estimate:

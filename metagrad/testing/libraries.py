@@ -7,18 +7,18 @@ and `push` differentiate it once; what they return can be differentiated again.
 from __future__ import annotations
 
 import warnings
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..core.tensor import Tensor
-from ..errors import DTypeError, OptionError, requires
+from ..errors import DTypeError, MissingRuleError, OptionError, TraceError, requires
 from ..operations import asarray, concat, multiply, reshape
 from ..operations import sum as sum_
-from ..transforms import grad, hvp, jvp
+from ..transforms import grad, hvp, jvp, make_graph
 from .differences import STEP, central_difference
-from .numeric import extent, moved, numeric_derivative, plain
+from .numeric import extent, largest_value, moved, numeric_derivative, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -96,6 +96,10 @@ class Library:
         """The numeric derivative of a function of arrays along a direction (None: this argument stays)."""
         return central_difference(self.on_the_line(d, point, direction), step=step, length=extent(point, direction))
 
+    def largest(self, d: Scalar, point: Sequence[Any], v: Sequence[Any]) -> float:
+        """The largest number on the way to the derivative of d along v, in any mode, where that can be seen."""
+        return 0.0
+
     def on_the_line(self, d: Scalar, point: Sequence[Any], direction: Sequence[Any]) -> Callable[[float], Any]:
         """t -> d(x + t v), in NumPy."""
 
@@ -128,6 +132,13 @@ class Metagrad(Library):
 
     def estimate(self, d: Scalar, point: Sequence[Any], direction: Sequence[Any], step: float = STEP) -> Estimate:
         return numeric_derivative(d, point, direction, step=step)
+
+    def largest(self, d: Scalar, point: Sequence[Any], v: Sequence[Any]) -> float:
+        found = [0.0]
+        for mode in self.modes:
+            with suppress(TraceError, MissingRuleError):
+                found.append(largest_value(make_graph(self.along(mode, d, v))(*point), point))
+        return max(found)
 
 
 class Torch(Library):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..core.graph import Graph
 from ..core.pytree import flatten
 from ..core.tensor import Tensor, to_value
 from ..errors import ShapeError, TraceError, requires
@@ -21,20 +22,26 @@ from .estimates import EPS, Estimate, NotAnalyticError, number
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ..core.graph import Graph, Var
+    from ..core.graph import Equation, Var
 
 Array = Any
 
 
 def require_analytic(graph: Graph, perturbed: Sequence[Var]) -> None:
     """Raise NotAnalyticError where a perturbed value reaches a primitive that is not analytic."""
-    reached = set(perturbed)
+    for equation in _reached(graph, perturbed).values():
+        if not equation.primitive.analytic:
+            need = "primitives that are right on complex numbers"
+            raise NotAnalyticError(requires("complex_step", need, equation.primitive.name))
+
+
+def _reached(graph: Graph, sources: Sequence[Var]) -> dict[Var, Equation]:
+    """The variables that some others lead to, with their equations."""
+    reached: dict[Var, Equation] = {}
     for equation in graph.equations:
-        if reached.intersection(x for x in equation.inputs if not isinstance(x, int | float)):
-            if not equation.primitive.analytic:
-                need = "primitives that are right on complex numbers"
-                raise NotAnalyticError(requires("complex_step", need, equation.primitive.name))
-            reached.update(equation.outputs)
+        if any(x in reached or x in sources for x in equation.inputs if not isinstance(x, int | float)):
+            reached.update(dict.fromkeys(equation.outputs, equation))
+    return reached
 
 
 def complex_step(
@@ -86,6 +93,15 @@ def complex_step_of(
 def _last_places(point: Sequence[Array], units: int) -> list[Array]:
     """The point with every other entry so many units of rounding larger, and the rest smaller."""
     return [x * (1.0 + units * EPS * (1 - 2 * (np.arange(x.size) % 2))).reshape(x.shape) for x in point]
+
+
+def largest_value(graph: Graph, args: Sequence[Array]) -> float:
+    """The largest size of the numbers that a graph makes of its arguments."""
+    every = [out for out in _reached(graph, graph.inputs) if out.dtype.kind == "f"]
+    with np.errstate(all="ignore"):
+        found = Graph(graph.inputs, graph.constants, graph.equations, every).evaluate(list(args))
+    sizes = [float(np.max(abs(np.asarray(x)), initial=0.0)) for x in found]
+    return max((size for size in sizes if np.isfinite(size)), default=0.0)
 
 
 def extent(point: Sequence[Array], direction: Sequence[Array]) -> float:

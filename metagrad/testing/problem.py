@@ -80,13 +80,13 @@ class Problem:
             results = ", ".join(str(y.dtype) for y in found)
             got = f"arguments {types or 'none'} and results {results or 'none'}"
             raise DTypeError(requires(check, "floating-point arguments and results", got))
-        beside = self._beside(found)
+        beside = self._beside(found, range(len(self.point)))
         sizes = [np.max([np.abs(y), np.abs(z)], initial=0.0) or 1.0 for y, z in zip(found, beside, strict=True)]
         curvatures = [
             None if w is None else random_direction(rng, w.shape) / s for w, s in zip(weights, sizes, strict=True)
         ]
         self.lengths = [_length(x) for x in self.point]
-        self.size = self._size(weights, found, beside)
+        self.found, self.weights = found, weights
 
         def scalar(*moved: Any) -> Any:
             total: Any = 0.0
@@ -130,29 +130,31 @@ class Problem:
                 raise DomainError(requires(self.check, "finite values at the point", got))
         return first
 
-    def _beside(self, found: list[Any]) -> list[Any]:
-        """The outputs at a point a quarter away, or at the point itself where they are not finite or not alike."""
-        library = self.library
-        away = [
-            x + 0.25 * np.where(x == 0, _length(x), x) * (1 - 2 * (np.arange(x.size) % 2)).reshape(x.shape)
-            for x in self.point
-        ]
+    def _beside(self, found: list[Any], places: Sequence[int]) -> list[Any]:
+        """The outputs with some arguments moved by a quarter, or as they were found where they are not finite then."""
+        library, away = self.library, list(self.point)
+        for i in places:
+            x = self.point[i]
+            turns = (1 - 2 * (np.arange(x.size) % 2)).reshape(x.shape)
+            away[i] = x + 0.25 * np.where(x == 0, _length(x), x) * turns
         with library.running(), np.errstate(all="ignore"):
             beside = [np.asarray(library.leave(y)) for y in self.outputs(*map(library.enter, away))]
         if [y.shape for y in beside] != [y.shape for y in found]:
             return found
         return [z if np.isfinite(z).all() else y for y, z in zip(found, beside, strict=True)]
 
-    def _size(self, weights: list[Any], found: list[Any], beside: list[Any]) -> float:
-        """How much the outputs change when the arguments do, or where that is rounding alone, how large they are."""
-        rows = [(w, y, z) for w, y, z in zip(weights, found, beside, strict=True) if w is not None]
+    def natural(self, order: int, argument: int) -> float:
+        """The size of a derivative in an argument, after others in all of them, by how much the function changes.
+
+        Where moving the argument by a quarter changes nothing but rounding, it is by how large the function is.
+        """
+        places = range(len(self.point)) if order > 1 else (argument,)
+        beside = self._beside(self.found, places)
+        rows = [(w, y, z) for w, y, z in zip(self.weights, self.found, beside, strict=True) if w is not None]
         change = float(sum(np.abs(w * (z - y)).sum() for w, y, z in rows))
         whole = float(sum(np.abs(w * y).sum() for w, y, _ in rows))
-        return change if change > 16 * EPS * whole else whole
-
-    def natural(self, order: int, argument: int) -> float:
-        """The size of a derivative in an argument, after others in all of them: rounding in it is held to that."""
-        return self.size / min(self.lengths) ** (order - 1) / self.lengths[argument]
+        size = change if change > 16 * EPS * whole else whole
+        return size / min(self.lengths) ** (order - 1) / self.lengths[argument]
 
     def estimate(self, d: Any, direction: Sequence[Any]) -> Estimate:
         """The numeric derivative of d along a direction. Steps that had to be small are the first the next time."""
