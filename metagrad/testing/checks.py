@@ -109,6 +109,8 @@ def _check(problem: Problem, report: Report, rng: np.random.Generator, modes: Se
             for i, (got, estimate) in enumerate(zip(found[name][0], expected, strict=True)):
                 verdict = _verdict(k, name, problem.names[i], got, estimate, sizes[i], rtol)
                 if not verdict.agrees:
+                    verdict = _held_to_the_function(problem, verdict, sizes[i], i)
+                if not verdict.agrees:
                     estimate = _confirmed(problem, base, v, i, estimate)
                     verdict = _verdict(k, name, problem.names[i], got, estimate, sizes[i], rtol)
                 if not verdict.agrees:
@@ -190,7 +192,9 @@ def _held_to_the_function(problem: Problem, verdict: Verdict, size: float, i: in
     natural = problem.natural(verdict.order, i)
     rounding = 16 * EPS * natural
     nothing = size <= rounding and abs(verdict.expected) <= rounding + 10 * verdict.error
-    return replace(verdict, scale=max(verdict.scale, natural)) if nothing else verdict
+    if not nothing:
+        return verdict
+    return replace(verdict, scale=max(verdict.scale, natural), tolerance=max(verdict.tolerance, 2 * rounding))
 
 
 def _rounding(problem: Problem, base: Scalar, d: Scalar, mode: str, v: list[Any], i: int) -> float:

@@ -135,7 +135,7 @@ class Problem:
         library, away = self.library, list(self.point)
         for i in places:
             x = self.point[i]
-            turns = (1 - 2 * (np.arange(x.size) % 2)).reshape(x.shape)
+            turns = np.cos(np.arange(x.size) ** 2.0).reshape(x.shape)  # without a pattern
             away[i] = x + 0.25 * np.where(x == 0, _length(x), x) * turns
         with library.running(), np.errstate(all="ignore"):
             beside = [np.asarray(library.leave(y)) for y in self.outputs(*map(library.enter, away))]
