@@ -153,7 +153,7 @@ class Problem:
         rows = [(w, y, z) for w, y, z in zip(self.weights, self.found, beside, strict=True) if w is not None]
         change = float(sum(np.abs(w * (z - y)).sum() for w, y, z in rows))
         whole = float(sum(np.abs(w * y).sum() for w, y, _ in rows))
-        size = change if change > 16 * EPS * whole else whole
+        size = change if change > 64 * EPS * whole else whole
         return size / min(self.lengths) ** (order - 1) / self.lengths[argument]
 
     def estimate(self, d: Any, direction: Sequence[Any]) -> Estimate:
