@@ -97,13 +97,6 @@ def test_a_point_at_a_kink_is_moved_and_counted():
         check_gradients(lambda x: mg.abs(x), [np.array([0.0, 1.0])], redraws=0)
 
 
-def test_a_kink_within_a_step_of_the_point_is_noticed():
-    for distance in (1e-9, 1e-4):
-        with pytest.raises(KinkError):
-            central_difference(lambda t, d=distance: abs(t - d))
-    assert central_difference(lambda t: abs(t - 1e-2)).value == pytest.approx(-1.0, rel=1e-12)
-
-
 @pytest.mark.parametrize(
     ("g", "slope"),
     [

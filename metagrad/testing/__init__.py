@@ -8,14 +8,22 @@ from typing import Any as _Any
 
 from .checks import check_gradients
 from .differences import central_difference, one_sided_slopes
-from .estimates import DomainError, Estimate, KinkError, NondeterministicError, NotAnalyticError, random_direction
+from .estimates import (
+    DomainError,
+    Estimate,
+    KinkError,
+    NondeterministicError,
+    NotAnalyticError,
+    NotMeasuredError,
+    random_direction,
+)
 from .functions import Function, jax_function, numpy_function, torch_function
 from .numeric import complex_step, numeric_derivative
 from .products import check_hvp
 from .properties import check_second_order
 from .report import Kink, Mismatch, Report, Verdict, Worst
 from .subgradient import check_subgradient
-from .taylor import check_taylor, taylor_slope
+from .taylor import TaylorReport, check_taylor, taylor_slope
 
 if _TYPE_CHECKING:
     from . import strategies as strategies
@@ -37,7 +45,9 @@ __all__ = [
     "Mismatch",
     "NondeterministicError",
     "NotAnalyticError",
+    "NotMeasuredError",
     "Report",
+    "TaylorReport",
     "Verdict",
     "Worst",
     "central_difference",

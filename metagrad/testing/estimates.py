@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -29,6 +30,10 @@ class KinkError(MetagradError, ArithmeticError):
 
 class DomainError(KinkError):
     """A point around which a function is not finite, however small the step."""
+
+
+class NotMeasuredError(MetagradError, ArithmeticError):
+    """A check whose oracle has too few digits to tell right from wrong: the message is its report."""
 
 
 class NondeterministicError(MetagradError, ValueError):
@@ -67,9 +72,9 @@ def digits(error: Any, scale: Any) -> float:
     >>> digits(0.001, 1.0)
     3.0
     """
-    if not np.isfinite(error):
-        return 0.0
-    return float(np.clip(-np.log10(max(error, EPS * scale, 1e-300) / max(scale, 1e-300)), 0.0, -np.log10(EPS)))
+    if error == 0 or not np.isfinite(error):
+        return 0.0 if error else -math.log10(EPS)
+    return float(np.clip(math.log10(max(scale, 1e-300)) - math.log10(max(error, 1e-300)), 0.0, -math.log10(EPS))) + 0.0
 
 
 def number(x: Any) -> Any:

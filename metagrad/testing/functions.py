@@ -27,7 +27,24 @@ def as_function(check: str, f: Any) -> Function:
     """A function as one of metagrad, unless it says otherwise; raises DTypeError for what cannot be called."""
     if not callable(f):
         raise DTypeError(requires(check, "a function", f"{type(f).__name__} {f!r}"))
-    return f if isinstance(f, Function) else Function(f, Metagrad())
+    if isinstance(f, Function):
+        return f
+    if owner := _owner(f):
+        need = f"metagrad.testing.{owner}_function(f) around a function of {_NAMES[owner]}"
+        name = getattr(f, "__name__", type(f).__name__)
+        raise DTypeError(requires(check, need, f"{owner}'s {name} itself"))
+    return Function(f, Metagrad())
+
+
+_NAMES = {"torch": "PyTorch", "jax": "JAX", "numpy": "NumPy"}
+
+
+def _owner(f: Any) -> str:
+    """The other library that a function says it comes from, or nothing."""
+    bound = getattr(f, "__self__", None)
+    places = [f, *type(f).__mro__, bound, *getattr(bound, "__mro__", ())]
+    roots = {str(getattr(place, "__module__", "")).partition(".")[0].removesuffix("lib") for place in places}
+    return next((name for name in _NAMES if name in roots), "")
 
 
 def torch_function(f: Callable[..., Any]) -> Function:

@@ -7,18 +7,18 @@ and `push` differentiate it once; what they return can be differentiated again.
 from __future__ import annotations
 
 import warnings
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..core.tensor import Tensor
-from ..errors import DTypeError, OptionError, requires
+from ..errors import DTypeError, MissingRuleError, OptionError, TraceError, requires
 from ..operations import asarray, concat, multiply, reshape
 from ..operations import sum as sum_
-from ..transforms import grad, hvp, jvp
-from .differences import central_difference
-from .numeric import moved, numeric_derivative, plain
+from ..transforms import grad, hvp, jvp, make_graph
+from .differences import STEP, central_difference
+from .numeric import extent, largest_value, moved, numeric_derivative, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,7 +35,8 @@ class Library:
     name = "metagrad"
     modes: tuple[str, ...] = ("reverse", "forward")
     products: tuple[str, ...] = ("reverse_over_reverse", "reverse_over_forward")
-    """Its ways to a Hessian-vector product, alike."""
+    """Its ways to a Hessian-vector product, those that a check takes unless it is told otherwise."""
+    known_products: tuple[str, ...] = ("reverse_over_reverse", "reverse_over_forward")
     forward_nests = True
     """Whether forward mode runs in forward mode."""
     weighs = True
@@ -56,6 +57,10 @@ class Library:
     def is_array(self, x: Any) -> bool:
         """Whether the library differentiates this."""
         return isinstance(x, Tensor | np.ndarray | np.generic | float)
+
+    def is_result(self, x: Any) -> bool:
+        """Whether this can be what a function of arrays comes to: a plain number has lost them."""
+        return self.is_array(x) and not isinstance(x, float | np.generic)
 
     def weighed(self, y: Any, weights: Any) -> Any:
         """The sum of an array's entries times weights."""
@@ -85,16 +90,15 @@ class Library:
 
     def hessian_product(self, mode: str, d: Scalar, x: Sequence[Any], v: Sequence[Any]) -> list[Any]:
         """H v of a scalar."""
-        inner, _, outer = mode.partition("_over_")[::-1]
-        if outer == "reverse":
-            return self.gradient(self.along(inner, d, v), x)
-        raise OptionError(
-            requires("check_hvp", f"modes that {self.name} has, such as reverse_over_reverse", repr(mode))
-        )
+        return self.gradient(self.along(mode.removeprefix("reverse_over_"), d, v), x)
 
-    def estimate(self, d: Scalar, point: Sequence[Any], direction: Sequence[Any]) -> Estimate:
+    def estimate(self, d: Scalar, point: Sequence[Any], direction: Sequence[Any], step: float = STEP) -> Estimate:
         """The numeric derivative of a function of arrays along a direction (None: this argument stays)."""
-        return central_difference(self.on_the_line(d, point, direction))
+        return central_difference(self.on_the_line(d, point, direction), step=step, length=extent(point, direction))
+
+    def largest(self, d: Scalar, point: Sequence[Any], v: Sequence[Any]) -> float:
+        """The largest number on the way to the derivative of d along v, in any mode, where that can be seen."""
+        return 0.0
 
     def on_the_line(self, d: Scalar, point: Sequence[Any], direction: Sequence[Any]) -> Callable[[float], Any]:
         """t -> d(x + t v), in NumPy."""
@@ -110,6 +114,7 @@ class Metagrad(Library):
     """This library, with the complex step for an oracle."""
 
     products = ("reverse_over_reverse", "forward_over_reverse", "reverse_over_forward")
+    known_products = products
 
     def row(self, parts: Sequence[Any]) -> Any:
         return concat([reshape(p, (-1,)) for p in parts])
@@ -125,8 +130,15 @@ class Metagrad(Library):
         found = hvp(d, tuple(x), tuple(map(self.enter, v)), mode=mode)
         return [found] if len(x) == 1 else list(found)
 
-    def estimate(self, d: Scalar, point: Sequence[Any], direction: Sequence[Any]) -> Estimate:
-        return numeric_derivative(d, point, direction)
+    def estimate(self, d: Scalar, point: Sequence[Any], direction: Sequence[Any], step: float = STEP) -> Estimate:
+        return numeric_derivative(d, point, direction, step=step)
+
+    def largest(self, d: Scalar, point: Sequence[Any], v: Sequence[Any]) -> float:
+        found = [0.0]
+        for mode in self.modes:
+            with suppress(TraceError, MissingRuleError):
+                found.append(largest_value(make_graph(self.along(mode, d, v))(*point), point))
+        return max(found)
 
 
 class Torch(Library):
@@ -210,6 +222,7 @@ class Given(Library):
     name = "numpy"
     modes = ("reverse",)
     products = ("reverse_over_reverse",)
+    known_products = products
     weighs = False
 
     def __init__(self, f: Scalar, gradient: Callable[..., Any], product: Callable[..., Any] | None) -> None:
@@ -218,14 +231,19 @@ class Given(Library):
     def enter(self, x: Any) -> Any:
         return np.asarray(x)
 
+    def is_result(self, x: Any) -> bool:
+        return self.is_array(x)
+
     def weighed(self, y: Any, weights: Any) -> Any:
         return np.sum(np.asarray(y) * weights)
 
     def gradient(self, d: Scalar, x: Sequence[Any]) -> list[Any]:
         derivative = getattr(d, "derivative", self.given)
         if derivative is None:
-            need = "hvp=, a function (args, tangents) -> H v, for order 2, and orders no higher"
-            raise OptionError(requires("numpy_function", need, "none or order 3"))
+            if self.product is None:
+                need = "hvp=, a function (args, tangents) -> H v, for order 2"
+                raise OptionError(requires("numpy_function", need, "none"))
+            raise OptionError(requires("numpy_function", "an order of at most 2: it has no derivatives of hvp", 3))
         found = derivative(*x)
         found = list(found) if isinstance(found, tuple | list) else [found]
         if [np.shape(g) for g in found] != [np.shape(t) for t in x]:

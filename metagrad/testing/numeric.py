@@ -10,68 +10,113 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..core.graph import Graph
 from ..core.pytree import flatten
 from ..core.tensor import Tensor, to_value
-from ..errors import TraceError, requires
+from ..errors import ShapeError, TraceError, requires
 from ..operations import asarray
 from ..transforms import make_graph
-from .differences import central_difference
+from .differences import STEP, central_difference
 from .estimates import EPS, Estimate, NotAnalyticError, number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ..core.graph import Graph, Var
+    from ..core.graph import Equation, Var
 
 Array = Any
 
 
 def require_analytic(graph: Graph, perturbed: Sequence[Var]) -> None:
     """Raise NotAnalyticError where a perturbed value reaches a primitive that is not analytic."""
-    reached = set(perturbed)
+    for equation in _reached(graph, perturbed).values():
+        if not equation.primitive.analytic:
+            need = "primitives that are right on complex numbers"
+            raise NotAnalyticError(requires("complex_step", need, equation.primitive.name))
+
+
+def _reached(graph: Graph, sources: Sequence[Var]) -> dict[Var, Equation]:
+    """The variables that some others lead to, with their equations."""
+    reached: dict[Var, Equation] = {}
     for equation in graph.equations:
-        if reached.intersection(x for x in equation.inputs if not isinstance(x, int | float)):
-            if not equation.primitive.analytic:
-                need = "primitives that are right on complex numbers"
-                raise NotAnalyticError(requires("complex_step", need, equation.primitive.name))
-            reached.update(equation.outputs)
+        if any(x in reached or x in sources for x in equation.inputs if not isinstance(x, int | float)):
+            reached.update(dict.fromkeys(equation.outputs, equation))
+    return reached
 
 
 def complex_step(
-    f: Callable[..., Any], args: Sequence[Array], direction: Sequence[Array], *, step: float = 1e-30
+    f: Callable[..., Any], args: Sequence[Array], direction: Sequence[Array], *, step: float | None = None
 ) -> Estimate:
     """The derivative of a function of arrays to an array along a direction: Im f(x + i h v) / h, exact to rounding.
 
-    f is traced into a Graph, which then runs on complex numbers. The error is O(h^2), nothing for h = 1e-30 (Squire and
-    Trapp 1998, "Using complex variables to estimate derivatives of real functions"). An entry of `direction` that is
-    None leaves its argument as it is. Raises NotAnalyticError for programs with comparisons, absolute values and so on.
+    f is traced into a Graph, which then runs on complex numbers. The error is O(h^2), nothing for h = 1e-20 or that of
+    smaller arguments (Squire and Trapp 1998, "Using complex variables to estimate derivatives of real functions"). What
+    rounding is left shows when the arguments move by their last places. An entry of `direction` that is None leaves its
+    argument as it is. Raises NotAnalyticError for programs with comparisons, absolute values and so on, ShapeError for
+    a direction that is not of the arguments' shapes.
 
     >>> import math, metagrad as mg
     >>> complex_step(mg.exp, [1.0], [1.0]).value == math.e
     True
     """
-    return complex_step_of(make_graph(f)(*args), args, direction, step=step)
+    point = [np.asarray(x) for x in args]
+    moves = [None if v is None else np.asarray(v) for v in direction]
+    shapes, wanted = (
+        [np.shape(x if v is None else v) for x, v in zip(point, moves, strict=False)],
+        [x.shape for x in point],
+    )
+    if len(moves) != len(point) or shapes != wanted:
+        got = ", ".join("None" if v is None else str(v.shape) for v in moves) or "none"
+        need = f"a direction of shapes {', '.join(map(str, wanted))}, those of the arguments,"
+        raise ShapeError(requires("complex_step", need, got))
+    return complex_step_of(make_graph(f)(*args), point, moves, step=step)
 
 
 def complex_step_of(
-    graph: Graph, args: Sequence[Array], direction: Sequence[Array], *, step: float = 1e-30
+    graph: Graph, args: Sequence[Array], direction: Sequence[Array], *, step: float | None = None
 ) -> Estimate:
     """`complex_step` of a function that is a Graph already."""
     require_analytic(graph, [var for var, v in zip(graph.inputs, direction, strict=True) if v is not None])
-    values = [
-        np.asarray(x) if v is None else x + 1j * step * np.asarray(v) for x, v in zip(args, direction, strict=True)
-    ]
+    h = 1e-20 * min(1.0, extent(args, direction)) if step is None else step
+
+    def along(point: Sequence[Array]) -> Any:
+        values = [x if v is None else x + 1j * h * v for x, v in zip(point, direction, strict=True)]
+        with np.errstate(all="ignore"):
+            (output,) = graph.evaluate(values)
+        return np.imag(output) / h
+
+    value = along(args)
+    spread = np.max([abs(along(_last_places(args, k)) - value) for k in (4, -4)], axis=0)
+    return Estimate(number(value), number(64 * EPS * abs(value) + spread), "complex step")
+
+
+def _last_places(point: Sequence[Array], units: int) -> list[Array]:
+    """The point with every other entry so many units of rounding larger, and the rest smaller."""
+    return [x * (1.0 + units * EPS * (1 - 2 * (np.arange(x.size) % 2))).reshape(x.shape) for x in point]
+
+
+def largest_value(graph: Graph, args: Sequence[Array]) -> float:
+    """The largest size of the numbers that a graph makes of its arguments."""
+    every = [out for out in _reached(graph, graph.inputs) if out.dtype.kind == "f"]
     with np.errstate(all="ignore"):
-        (output,) = graph.evaluate(values)
-    value = np.imag(output) / step
-    error = 64 * EPS * np.maximum(1.0, np.maximum(abs(value), abs(np.real(output))))
-    return Estimate(number(value), number(error), "complex step")
+        found = Graph(graph.inputs, graph.constants, graph.equations, every).evaluate(list(args))
+    sizes = [float(np.max(abs(np.asarray(x)), initial=0.0)) for x in found]
+    return max((size for size in sizes if np.isfinite(size)), default=0.0)
 
 
-def numeric_derivative(f: Callable[..., Any], args: Sequence[Array], direction: Sequence[Array]) -> Estimate:
+def extent(point: Sequence[Array], direction: Sequence[Array]) -> float:
+    """The size of the arguments that move: their largest entry, or 1 where that is nothing."""
+    found = [float(np.max(abs(x), initial=0.0)) for x, v in zip(point, direction, strict=True) if v is not None]
+    return max(found, default=0.0) or 1.0
+
+
+def numeric_derivative(
+    f: Callable[..., Any], args: Sequence[Array], direction: Sequence[Array], *, step: float = STEP
+) -> Estimate:
     """The derivative of a function of float64 arrays to an array along a direction, by the better oracle that serves.
 
-    An entry of `direction` that is None leaves its argument as it is. Raises KinkError where there is no derivative.
+    An entry of `direction` that is None leaves its argument as it is. `step` is the first that differences try. Raises
+    KinkError where there is no derivative.
 
     >>> import metagrad as mg
     >>> numeric_derivative(lambda x: mg.sum(abs(x) * x), [mg.asarray([1.0, -2.0])], [mg.asarray([1.0, 0.5])]).oracle
@@ -82,7 +127,11 @@ def numeric_derivative(f: Callable[..., Any], args: Sequence[Array], direction: 
     try:
         return complex_step(f, point, moves)
     except (NotAnalyticError, TraceError):
-        return central_difference(lambda t: np.asarray(f(*[asarray(x) for x in moved(point, moves, t)])))
+
+        def g(t: float) -> Any:
+            return np.asarray(f(*[asarray(x) for x in moved(point, moves, t)]))
+
+        return central_difference(g, step=step, length=extent(point, moves))
 
 
 def moved(point: Sequence[Array], direction: Sequence[Array], t: float) -> list[Array]:

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..core.pytree import flatten, leaf_names, unflatten
-from ..errors import DTypeError, requires
-from .estimates import DomainError, NondeterministicError, random_direction
+from ..errors import DTypeError, OptionError, requires
+from .differences import STEP
+from .estimates import EPS, DomainError, NondeterministicError, random_direction
 from .functions import as_function
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
+
+    from .estimates import Estimate
 
 
 class Problem:
     """The outputs of f, weighed at random and summed, as a scalar function of the arguments that move.
 
     Where it is `curved`, squares of what the outputs have moved from the point are weighed and added, so that from the
-    second order on a cotangent depends on the arguments: a rule that takes it for a constant shows.
+    second order on a cotangent depends on the arguments: a rule that takes it for a constant shows. They are divided by
+    the outputs' size, or else they would hide the rest where that is large.
 
     Raises DTypeError where nothing can be measured, NondeterministicError where two calls differ, DomainError where the
     function is not finite.
@@ -34,7 +39,11 @@ class Problem:
         *,
         weigh: bool = True,
         curved: bool = False,
+        step: float | None = None,
     ) -> None:
+        if hasattr(args, "shape") or not isinstance(args, Sequence) or isinstance(args, str):
+            raise OptionError(requires(check, "a list of arguments, such as [x],", type(args).__name__))
+        self.step = STEP if step is None else step
         function = as_function(check, f)
         self.check, self.library = check, function.library
         library = self.library
@@ -71,7 +80,13 @@ class Problem:
             results = ", ".join(str(y.dtype) for y in found)
             got = f"arguments {types or 'none'} and results {results or 'none'}"
             raise DTypeError(requires(check, "floating-point arguments and results", got))
-        curvatures = [None if w is None else random_direction(rng, w.shape) for w in weights]
+        beside = self._beside(found, range(len(self.point)))
+        sizes = [np.max([np.abs(y), np.abs(z)], initial=0.0) or 1.0 for y, z in zip(found, beside, strict=True)]
+        curvatures = [
+            None if w is None else random_direction(rng, w.shape) / s for w, s in zip(weights, sizes, strict=True)
+        ]
+        self.lengths = [_length(x) for x in self.point]
+        self.found, self.weights = found, weights
 
         def scalar(*moved: Any) -> Any:
             total: Any = 0.0
@@ -88,8 +103,14 @@ class Problem:
         """The outputs at the point as NumPy arrays, the same in two calls."""
         library = self.library
         with library.running():
-            found, again = (self.outputs(*map(library.enter, self.point)) for _ in range(2))
-            if not found or not all(map(library.is_array, found)):
+            try:
+                found, again = (self.outputs(*map(library.enter, self.point)) for _ in range(2))
+            except RuntimeError as error:
+                if library.name != "torch" or "dtype" not in str(error):
+                    raise
+                need = "a function that takes float64, to be measured well (a module after .double()),"
+                raise DTypeError(requires(self.check, need, str(error))) from error
+            if not any(map(library.is_result, found)) or not all(map(library.is_array, found)):
                 got = ", ".join(f"{type(y).__name__} {y!r}" for y in found) or "None"
                 raise DTypeError(requires(self.check, "a function that returns an array or a tree of arrays", got))
             first, second = (list(map(library.leave, ys)) for ys in (found, again))
@@ -108,6 +129,39 @@ class Problem:
                 got = f"{float(y[tuple(where)])} at {where} of output {k}"
                 raise DomainError(requires(self.check, "finite values at the point", got))
         return first
+
+    def _beside(self, found: list[Any], places: Sequence[int]) -> list[Any]:
+        """The outputs with some arguments moved by a quarter, or as they were found where they are not finite then."""
+        library, away = self.library, list(self.point)
+        for i in places:
+            x = self.point[i]
+            turns = np.cos(np.arange(x.size) ** 2.0).reshape(x.shape)  # without a pattern
+            away[i] = x + 0.25 * np.where(x == 0, _length(x), x) * turns
+        with library.running(), np.errstate(all="ignore"):
+            beside = [np.asarray(library.leave(y)) for y in self.outputs(*map(library.enter, away))]
+        if [y.shape for y in beside] != [y.shape for y in found]:
+            return found
+        return [z if np.isfinite(z).all() else y for y, z in zip(found, beside, strict=True)]
+
+    def natural(self, order: int, argument: int) -> float:
+        """The size of a derivative in an argument, after others in all of them, by how much the function changes.
+
+        Where moving the argument by a quarter changes nothing but rounding, it is by how large the function is.
+        """
+        places = range(len(self.point)) if order > 1 else (argument,)
+        beside = self._beside(self.found, places)
+        rows = [(w, y, z) for w, y, z in zip(self.weights, self.found, beside, strict=True) if w is not None]
+        change = float(sum(np.abs(w * (z - y)).sum() for w, y, z in rows))
+        whole = float(sum(np.abs(w * y).sum() for w, y, _ in rows))
+        size = change if change > 64 * EPS * whole else whole
+        return size / min(self.lengths) ** (order - 1) / self.lengths[argument]
+
+    def estimate(self, d: Any, direction: Sequence[Any]) -> Estimate:
+        """The numeric derivative of d along a direction. Steps that had to be small are the first the next time."""
+        found = self.library.estimate(d, self.point, direction, self.step)
+        if found.tried and found.tried[0].step < self.step / 8:
+            self.step = found.tried[0].step
+        return found
 
     def _weights(self, found: list[Any], rng: np.random.Generator) -> list[Any]:
         if self.weigh:
@@ -130,7 +184,8 @@ class Problem:
     def move(self, rng: np.random.Generator) -> None:
         """Go to another point nearby."""
         self.point = [
-            x + rng.uniform(0.05, 0.15) * random_direction(rng, x.shape) * np.maximum(abs(x), 0.1) for x in self.point
+            x + rng.uniform(0.05, 0.15) * random_direction(rng, x.shape) * np.maximum(abs(x), 0.5 * size)
+            for x, size in zip(self.point, self.lengths, strict=True)
         ]
 
     def gradient(self, d: Any) -> list[Any]:
@@ -146,3 +201,8 @@ class Problem:
         with library.running():
             found = library.push(d, list(map(library.enter, self.point)), list(map(library.enter, v)))
             return float(library.leave(found))
+
+
+def _length(x: Any) -> float:
+    """The size of an array: its largest entry, or 1 where that is nothing."""
+    return float(np.max(np.abs(x), initial=0.0)) or 1.0

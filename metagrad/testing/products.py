@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.pytree import flatten
-from ..errors import ShapeError, requires
-from .estimates import Estimate, KinkError, Trial, number
+from ..errors import MissingRuleError, ShapeError, requires
+from .estimates import EPS, Estimate, KinkError, Trial, number
+from .options import chosen_modes, require_numbers
 from .problem import Problem
 from .report import Mismatch, Report, Verdict, Worst
 
@@ -23,6 +24,8 @@ def check_hvp(
     modes: Sequence[str] | None = None,
     *,
     rtol: float = 1e-10,
+    min_digits: float = 4.0,
+    step: float | None = None,
     seed: int = 0,
     redraws: int = 8,
 ) -> Report:
@@ -30,9 +33,9 @@ def check_hvp(
 
     `hvp(args, tangents)` is a product to be checked, of the function's own library: a tree like the arguments, or one
     array for one argument. Without it, the library's own are, by `modes`: "reverse_over_reverse",
-    "forward_over_reverse", "reverse_over_forward", as far as the library has them. Every element is compared. f, args
-    and what is raised are as for `check_gradients`; the gradient itself is taken to be right. An f that returns no
-    scalar is weighed at random and summed; a given product needs a scalar.
+    "forward_over_reverse", "reverse_over_forward", as far as the library has them. Every element is compared. f, args,
+    options and what is raised are as for `check_gradients`; the gradient itself is taken to be right. An f that returns
+    no scalar is weighed at random and summed; a given product needs a scalar.
 
     >>> import metagrad as mg
     >>> x = mg.asarray([0.5, 2.0])
@@ -45,23 +48,33 @@ def check_hvp(
     ...
     """
     __tracebackhide__ = True
+    require_numbers("check_hvp", rtol=rtol, min_digits=min_digits, step=step)
     rng = np.random.default_rng(seed)
-    problem = Problem("check_hvp", f, args, rng, weigh=hvp is None)
-    report = Report(2, "check_hvp", seed=seed)
+    problem = Problem("check_hvp", f, args, rng, weigh=hvp is None, step=step)
+    known = chosen_modes("check_hvp", modes, problem.library.products, problem.library.known_products)
+    report = Report(2, "check_hvp", seed=seed, min_digits=min_digits)
     for attempt in range(redraws + 1):
         v, u = problem.direction(rng), problem.direction(rng)
         try:
             expected = _numeric(problem, v)
-        except KinkError:
+        except KinkError as error:
             if attempt == redraws:
                 raise
             report.redrawn += 1
+            report.notes.append(f"the gradient has a kink at the point: {error}")
             problem.move(rng)
         else:
             break
     report.oracles[expected.oracle] = 1
-    for name, product in _products(problem, hvp, modes).items():
-        _compare(report, problem, name, product, expected, u, v, rtol)
+    if expected.note:
+        report.notes.append(f"{expected.oracle}: {expected.note}")
+    for name, product in _products(problem, hvp, known).items():
+        try:
+            _compare(report, problem, name, product, expected, u, v, rtol)
+        except MissingRuleError as error:
+            if modes is not None or hvp is not None or "forward" not in name:
+                raise
+            report.left_out.append(f"{name} is left out: {error}")
     return report.raise_if_wrong()
 
 
@@ -98,20 +111,21 @@ def _flat(v: Sequence[Any]) -> Any:
 def _numeric(problem: Problem, v: list[Any]) -> Estimate:
     """The derivative of the gradient along v, all arguments in one row."""
     library = problem.library
-    return library.estimate(lambda *x: library.row(library.gradient(problem.scalar, x)), problem.point, v)
+    return problem.estimate(lambda *x: library.row(library.gradient(problem.scalar, x)), v)
 
 
-def _products(problem: Problem, hvp: Any, modes: Sequence[str] | None) -> dict[str, Callable[[list[Any]], list[Any]]]:
+def _products(problem: Problem, hvp: Any, modes: Sequence[str]) -> dict[str, Callable[[list[Any]], list[Any]]]:
     """The products to be checked by name: functions of a direction to H v, a NumPy array for each argument."""
     library = problem.library
 
     def given(v: list[Any]) -> list[Any]:
         with library.running():
-            found = flatten(hvp(*problem.trees(v)))[0]
+            product = hvp(*problem.trees(v))
+            found = flatten(product)[0]
             arrays = [np.asarray(library.leave(p), np.float64) for p in found]
         if [p.shape for p in arrays] != [x.shape for x in problem.point]:
             need = f"a product of shapes {', '.join(str(x.shape) for x in problem.point)}, those of the arguments"
-            raise ShapeError(requires("check_hvp", need, ", ".join(str(p.shape) for p in arrays)))
+            raise ShapeError(requires("check_hvp", need, ", ".join(str(p.shape) for p in arrays) or repr(product)))
         return arrays
 
     def by(mode: str) -> Callable[[list[Any]], list[Any]]:
@@ -127,20 +141,22 @@ def _products(problem: Problem, hvp: Any, modes: Sequence[str] | None) -> dict[s
 
     if hvp is not None:
         return {"given": given}
-    return {mode: by(mode) for mode in (library.products if modes is None else modes)}
+    return {mode: by(mode) for mode in modes}
 
 
 def _compare_elements(
     report: Report, problem: Problem, name: str, hv: Any, expected: Estimate, v: list[Any], rtol: float
 ) -> None:
     start = 0
-    for argument, x, w in zip(problem.names, problem.point, v, strict=True):
+    for i, (argument, x, w) in enumerate(zip(problem.names, problem.point, v, strict=True)):
         part = slice(start, start + x.size)
         start += x.size
         got, value, error = hv[part], expected.value[part], expected.error[part]
         if not x.size:
             continue
-        scale = float(abs(expected.value).max())
+        scale, natural = float(abs(expected.value).max()), problem.natural(2, i)
+        if max(scale, float(abs(hv).max())) <= 16 * EPS * natural + 10 * float(abs(expected.error).max()):
+            scale = max(scale, natural)
         allowed = rtol * scale + 10 * error
         off = np.where(np.isfinite(got), abs(got - value) - allowed, np.inf)
         k = int(np.argmax(off))

@@ -23,12 +23,13 @@ def check_second_order(
     modes: Sequence[str] | None = None,
     seed: int = 0,
     rtol: float = 1e-10,
+    min_digits: float = 4.0,
 ) -> list[Report]:
     """Check f's first and second derivatives in all modes and its Hessian-vector products, at random points.
 
     Of the args, a shape (a tuple of numbers) stands for an array drawn anew for each of the `examples`, with entries of
     either sign and sizes from 0.3 to 1.5; anything else is an argument as it is. f and `modes` as for
-    `check_gradients`; a function without forward mode is checked with `modes=("reverse",)`.
+    `check_gradients`, as are `rtol` and `min_digits`.
 
     Returns the reports, two for each example; raises what the checks raise, with the example's seed in it.
 
@@ -43,13 +44,15 @@ def check_second_order(
     for example in range(seed, seed + examples):
         rng = np.random.default_rng(example)
         point = [_drawn(rng, a) if _is_shape(a) else a for a in args]
-        reports.append(check_gradients(f, point, order=2, modes=modes, seed=example, rtol=rtol))
+        reports.append(check_gradients(f, point, order=2, modes=modes, seed=example, rtol=rtol, min_digits=min_digits))
         products = None if modes is None or "forward" in modes else ("reverse_over_reverse",)
-        reports.append(check_hvp(f, point, modes=products, seed=example, rtol=rtol))
+        reports.append(check_hvp(f, point, modes=products, seed=example, rtol=rtol, min_digits=min_digits))
     return reports
 
 
 def _is_shape(a: Any) -> bool:
+    if isinstance(a, list) and a and all(type(n) is int for n in a):
+        raise OptionError(requires("check_second_order", f"a tuple for a shape, such as {tuple(a)},", f"the list {a}"))
     return isinstance(a, tuple) and all(type(n) is int for n in a)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .estimates import digits
+from .estimates import NotMeasuredError, digits
 
 if TYPE_CHECKING:
     from .estimates import Estimate
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Verdict:
     """One number that was compared. `scale` is the size of what was summed for it; digits count from there.
 
-    They count from 1 where the oracle cannot tell the number from zero.
+    Where the number is nothing but rounding, `scale` is what the function's size makes of it.
     """
 
     order: int
@@ -31,10 +31,6 @@ class Verdict:
     tolerance: float
 
     @property
-    def _size(self) -> float:
-        return self.scale if self.scale > 10 * self.error else max(self.scale, 1.0)
-
-    @property
     def difference(self) -> float:
         return abs(self.got - self.expected)
 
@@ -45,18 +41,18 @@ class Verdict:
     @property
     def digits(self) -> float:
         """To how many digits the two agree."""
-        return digits(self.difference, self._size)
+        return digits(self.difference, self.scale)
 
     @property
     def oracle_digits(self) -> float:
         """To how many digits the oracle itself is good."""
-        return digits(self.error, self._size)
+        return digits(self.error, self.scale)
 
     def __str__(self) -> str:
         return (
             f"order {self.order}, {self.chain}, {self.argument}: expected {self.expected:.12g} "
             f"(error about {self.error:.1e}, by {self.oracle}) but got {self.got:.12g}; "
-            f"agrees to {_counted(self.digits)}, the oracle is good to {self.oracle_digits:.0f}"
+            f"agrees to {counted(self.digits)}, the oracle is good to {self.oracle_digits:.0f}"
         )
 
 
@@ -83,8 +79,9 @@ class Worst:
         return found
 
 
-def _counted(found: float) -> str:
-    return f"{found:.0f} digit{'' if round(found) == 1 else 's'}"
+def counted(found: float, what: str = "digit") -> str:
+    """A number of things, in words that fit it."""
+    return f"{found:.0f} {what}{'' if round(found) == 1 else 's'}"
 
 
 def _hint(worst: Worst) -> str:
@@ -96,7 +93,9 @@ def _hint(worst: Worst) -> str:
     ratio = worst.got / expected if abs(expected) > 1e3 * worst.expected.error else np.nan
     if abs(ratio + 1) < 1e-6:
         return ", which has the wrong sign"
-    return f", {ratio:.9g} times that" if np.isfinite(ratio) else ""
+    if not np.isfinite(ratio):
+        return ""
+    return f", 1{ratio - 1:+.1e} times that" if abs(ratio - 1) < 5e-7 else f", {ratio:.9g} times that"
 
 
 @dataclass(frozen=True)
@@ -139,24 +138,37 @@ class Kink:
 
 @dataclass
 class Report:
-    """What was compared. True where all agrees.
+    """What was compared. True where all agrees, and the oracle has `min_digits` for all of it.
 
     `verdicts` are the numbers, `mismatches` those that do not agree, `kinks` what was found on the way; `redrawn`
-    points lay too near a kink; `oracles` counts the numeric derivatives by their method.
+    points lay at a kink; `oracles` counts the numeric derivatives by their method; `left_out` says what was not
+    checked.
     """
 
     order: int
     check: str = "check_gradients"
     redrawn: int = 0
     seed: int = 0
+    min_digits: float = 4.0
     oracles: dict[str, int] = field(default_factory=dict)
     verdicts: list[Verdict] = field(default_factory=list, repr=False)
     mismatches: list[Mismatch] = field(default_factory=list)
     kinks: list[Kink] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return not self.mismatches and all(kink.between for kink in self.kinks)
+        return not self.wrong and self.measured
+
+    @property
+    def wrong(self) -> bool:
+        """Whether a derivative is off, or at a kink is none of those that both sides leave open."""
+        return bool(self.mismatches) or not all(kink.between for kink in self.kinks)
+
+    @property
+    def measured(self) -> bool:
+        """Whether the oracle was good enough to say so."""
+        return all(v.oracle_digits >= self.min_digits for v in self.verdicts)
 
     @property
     def checks(self) -> int:
@@ -188,22 +200,26 @@ class Report:
             found = [v for v in self.verdicts if v.order == order]
             wrong = sum(not v.agrees for v in found)
             oracles = " and ".join(sorted({v.oracle for v in found}))
-            verdict = f"{wrong} of {len(found)} are off" if wrong else f"agree to {_counted(self.digits(order))}"
+            verdict = f"{wrong} of {len(found)} are off" if wrong else f"agree to {counted(self.digits(order))}"
             good = f"the oracle, {oracles}, is good to {self.oracle_digits(order):.0f}"
-            lines.append(f"order {order}: {len(found)} numbers, {verdict}; {good}")
+            lines.append(f"order {order}: {counted(len(found), 'number')}, {verdict}; {good}")
         return lines
 
     def __str__(self) -> str:
-        head = f"{self.check}: {'all derivatives agree' if self else 'a derivative is wrong'} (seed {self.seed})"
-        moved = [f"the point lay at or near a kink and was moved, {self.redrawn} times"] if self.redrawn else []
+        poor = f"not measured: the oracle has fewer than {self.min_digits:g} digits (min_digits)"
+        verdict = "a derivative is wrong" if self.wrong else "all derivatives agree" if self.measured else poor
+        head = f"{self.check}: {verdict} (seed {self.seed})"
+        moved = [f"the point lay at or near a kink and was moved {counted(self.redrawn, 'time')}"] * bool(self.redrawn)
         details = [str(self.mismatches[0])] if self.mismatches else []
         if len(self.mismatches) > 1:
             details += ["also off:", *(f"    {m.verdict}" for m in self.mismatches[1:])]
-        return "\n".join([head, *details, *map(str, self.kinks), *self.notes, *moved, *self.summary()])
+        return "\n".join([head, *details, *map(str, self.kinks), *self.left_out, *self.notes, *moved, *self.summary()])
 
     def raise_if_wrong(self) -> Report:
-        """The report itself; AssertionError with it where something does not agree."""
+        """The report itself; AssertionError with it where something does not agree, NotMeasuredError where none can."""
         __tracebackhide__ = True  # pytest then shows the caller's line
-        if not self:
+        if self.wrong:
             raise AssertionError(str(self))
+        if not self.measured:
+            raise NotMeasuredError(str(self))
         return self

@@ -8,11 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..errors import MissingRuleError
+from .differences import STEP, central_difference
 from .estimates import KinkError
+from .numeric import extent
+from .options import require_order
 from .problem import Problem
+from .report import counted
+from .tables import noise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+REDRAWS = 8
 
 
 @dataclass(frozen=True)
@@ -20,6 +28,7 @@ class TaylorReport:
     """The remainders R(h) at steps h, and the slope of log R against log h; true where that is order + 1.
 
     Remainders that rounding has reached are left out of the slope; it is infinite where fewer than three are left.
+    `redrawn` points lay at a kink.
     """
 
     order: int
@@ -27,15 +36,18 @@ class TaylorReport:
     remainders: tuple[float, ...]
     rounding: float
     seed: int = 0
+    redrawn: int = 0
+
+    @property
+    def seen(self) -> list[tuple[float, float]]:
+        """The steps whose remainders are more than rounding, with these."""
+        return [(h, r) for h, r in zip(self.steps, self.remainders, strict=True) if r > self.rounding]
 
     @property
     def slope(self) -> float:
-        seen = [
-            (math.log(h), math.log(r)) for h, r in zip(self.steps, self.remainders, strict=True) if r > self.rounding
-        ]
-        if len(seen) < 3:
+        if len(self.seen) < 3:
             return math.inf
-        steps, remainders = np.array(seen).T
+        steps, remainders = np.log(self.seen).T
         return float(np.polyfit(steps, remainders, 1)[0])
 
     def __bool__(self) -> bool:
@@ -43,8 +55,10 @@ class TaylorReport:
 
     def __str__(self) -> str:
         verdict = "as it should" if self else f"so a derivative of order {max(1, round(self.slope))} is wrong"
+        moved = [f"the point lay at a kink and was moved {counted(self.redrawn, 'time')}"] * bool(self.redrawn)
         lines = [
             f"check_taylor: the remainder after order {self.order} falls as h^{self.slope:.2f}, {verdict}",
+            *moved,
             f"{'step':>9}  {'remainder':>10}  {'slope':>6}",
         ]
         for k, (h, r) in enumerate(zip(self.steps, self.remainders, strict=True)):
@@ -59,10 +73,12 @@ def check_taylor(f: Callable[..., Any], args: Sequence[Any], order: int = 2, *, 
     """Check that f's Taylor polynomial of `order` leaves a remainder that falls as h^(order + 1).
 
     R(h) = |g(h) - sum over k <= order of h^k D^k g / k!| for g(h) = w . f(x + h v) with random w and v: a derivative of
-    order k that is wrong leaves a slope of k. Derivatives are by the library's first mode, then forward mode where it
-    has that. f and args as for `check_gradients`.
+    order k that is wrong leaves a slope of k. Steps are 2^-3 to 2^-11; where the slope is too small there, they are in
+    proportion to those that `central_difference` needs. A point at a kink is moved, and counted. Derivatives are by the
+    library's first mode, then forward mode where it has that. f and args as for `check_gradients`.
 
-    Returns a `TaylorReport`, which is true; raises AssertionError with it where the slope is too small.
+    Returns a `TaylorReport`, which is true; raises AssertionError with it where the slope is too small, KinkError where
+    no smooth point is found.
 
     >>> import metagrad as mg
     >>> print(f"{check_taylor(lambda x: mg.exp(mg.sin(x)), [mg.asarray([0.3, 0.8])]).slope:.1f}")
@@ -86,19 +102,53 @@ def taylor_slope(f: Callable[..., Any], args: Sequence[Any], order: int = 2, *, 
 
 
 def _measured(f: Callable[..., Any], args: Sequence[Any], order: int, seed: int) -> TaylorReport:
+    require_order("check_taylor", order)
     rng = np.random.default_rng(seed)
     problem = Problem("check_taylor", f, args, rng)
-    library, v = problem.library, problem.direction(rng)
+    for redrawn in range(REDRAWS + 1):
+        v = problem.direction(rng)
+        g = problem.library.on_the_line(problem.scalar, problem.point, v)
+        coefficients = _coefficients(problem, order, v)
+        usual = 1.0 if redrawn == 0 else 2.0**-5  # where it was moved from, there is a kink
+        report = _remainders(g, coefficients, usual, order, seed, redrawn)
+        if report:
+            return report
+        try:
+            scale = central_difference(g, length=extent(problem.point, v)).tried[0].step / STEP
+        except KinkError:
+            if redrawn == REDRAWS:
+                raise
+            problem.move(rng)
+        else:
+            break
+    return report if scale == 1 else _remainders(g, coefficients, scale, order, seed, redrawn)
+
+
+def _coefficients(problem: Problem, order: int, v: list[Any]) -> list[float]:
+    """D^k g / k! for k from 0 to the order, as the library gives them."""
+    library, d = problem.library, problem.scalar
     outer = "forward" if "forward" in library.modes else "reverse"
-    d = problem.scalar
-    coefficients = [float(library.on_the_line(d, problem.point, v)(0.0))]
+    found = [float(library.on_the_line(d, problem.point, v)(0.0))]
     for k in range(1, order + 1):
-        d = library.along("reverse" if k == 1 else outer, d, v)
-        coefficients.append(float(library.on_the_line(d, problem.point, v)(0.0)) / math.factorial(k))
-    if not np.isfinite(coefficients).all():
-        raise KinkError(f"[check_taylor] requires finite derivatives at the point but got {coefficients}")
-    g = library.on_the_line(problem.scalar, problem.point, v)
-    steps = [2.0**-n for n in range(3, 12)]
+        mode = "reverse" if k == 1 else outer
+        try:
+            value = float(library.on_the_line(library.along(mode, d, v), problem.point, v)(0.0))
+        except MissingRuleError:
+            mode = outer = "reverse"
+            value = float(library.on_the_line(library.along(mode, d, v), problem.point, v)(0.0))
+        d = library.along(mode, d, v)
+        found.append(value / math.factorial(k))
+    if not np.isfinite(found).all():
+        raise KinkError(f"[check_taylor] requires finite derivatives at the point but got {found}")
+    return found
+
+
+def _remainders(
+    g: Callable[[float], float], coefficients: list[float], scale: float, order: int, seed: int, redrawn: int
+) -> TaylorReport:
+    """What is left of g, by steps in proportion to the scale."""
+    steps = [scale * 2.0**-n for n in range(3, 12)]
     remainders = [abs(float(g(h)) - sum(c * h**k for k, c in enumerate(coefficients))) for h in steps]
-    rounding = 1e-13 * max(1.0, *map(abs, coefficients))
-    return TaylorReport(order, tuple(steps), tuple(remainders), rounding, seed)
+    size = max(abs(c) * steps[0] ** k for k, c in enumerate(coefficients))
+    rounding = max(1e-13 * size, 8 * float(noise(g, 2e-6 * steps[0])))
+    return TaylorReport(order, tuple(steps), tuple(remainders), rounding, seed, redrawn)

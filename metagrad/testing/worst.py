@@ -32,7 +32,7 @@ def worst_element(
     def compared(direction: Any) -> tuple[float, Any, float]:
         """What is given along a direction in the argument, what is right, and the size of the two."""
         moves = [direction if i == j else None for j in range(len(problem.point))]
-        expected = problem.library.estimate(base, problem.point, moves)
+        expected = problem.estimate(base, moves)
         if gradient is not None:
             products = (gradient * direction)[direction != 0]  # beside it an infinity may stand
             return float(products.sum()), expected, float(abs(products).sum())

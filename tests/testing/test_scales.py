@@ -1,0 +1,217 @@
+"""Checks hold at any scale: smooth functions pass, wrong derivatives do not, and what was not measured is said."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import metagrad as mg
+from metagrad.errors import DTypeError, OptionError, ShapeError
+from metagrad.testing import (
+    KinkError,
+    NotMeasuredError,
+    central_difference,
+    check_gradients,
+    check_hvp,
+    check_second_order,
+    check_taylor,
+    complex_step,
+    numpy_function,
+    torch_function,
+)
+
+X = np.random.default_rng(0).normal(size=5)
+ONE_WAY = ("reverse",)
+
+
+def ruled(f, rule):
+    """f with a rule for its gradient."""
+    made = mg.custom_vjp(f)
+    made.defvjp(lambda x: (f(x), x), lambda x, g: (rule(x, g),))
+    return made
+
+
+WRONG_CUBE = ruled(lambda x: x**3, lambda x, g: 2 * g * x**2)
+
+
+@pytest.fixture
+def torch():
+    return pytest.importorskip("torch", reason="PyTorch is not installed: the extra 'oracle' has it")
+
+
+@pytest.mark.parametrize(
+    ("f", "x", "product"),
+    [
+        (lambda x: mg.sum(mg.nn.relu(x)), np.zeros(3), lambda a, t: 5 * t[0]),
+        (lambda x: mg.sum(mg.abs(x)), np.zeros(3), lambda a, t: 3 * t[0]),
+        (lambda x: mg.max(x) ** 2, np.ones(3), lambda a, t: 3 * t[0]),
+    ],
+    ids=["relu", "abs", "max"],
+)
+def test_a_wrong_product_is_found_at_a_jump_of_the_gradient_and_the_jump_is_said(f, x, product):
+    with pytest.raises(AssertionError, match="the gradient has a kink at the point"):
+        check_hvp(f, [x], hvp=product)
+
+
+def test_the_librarys_own_products_pass_at_a_jump_of_the_gradient(torch):
+    assert check_hvp(lambda x: mg.sum(mg.nn.relu(x)), [np.zeros(3)]).oracle_digits(2) > 10
+    assert check_hvp(torch_function(lambda x: torch.norm(x)), [np.zeros(3)]).redrawn == 1
+
+
+@pytest.mark.parametrize("scale", [1e-60, 1e-8, 1e6, 1e16])
+def test_a_wrong_derivative_is_not_let_pass_at_any_scale(scale):
+    with pytest.raises((AssertionError, NotMeasuredError), match=r"1 of 1 are off|not measured"):
+        check_gradients(WRONG_CUBE, [X * scale], modes=ONE_WAY)
+    right = ruled(lambda x: x**3, lambda x, g: 3 * g * x**2)
+    assert check_gradients(right, [X * scale], modes=ONE_WAY).oracle_digits(1) > 6
+
+
+def test_a_derivative_that_rounding_hides_is_not_measured():
+    hidden = ruled(lambda x: 1e14 + mg.sin(x), lambda x, g: 3 * g * mg.cos(x))
+    with pytest.raises(NotMeasuredError, match=r"not measured: the oracle has fewer than 4 digits \(min_digits\)"):
+        check_gradients(hidden, [X], modes=ONE_WAY)
+    assert check_gradients(hidden, [X], 1, ONE_WAY, min_digits=0)
+
+
+def test_a_wrong_derivative_beside_a_jump_is_found():
+    with pytest.raises(AssertionError, match="order 1"):
+        check_gradients(ruled(lambda x: mg.floor(x) * x, lambda x, g: g * 17 * mg.floor(x) + 3), [np.array([1.0, 2.0])])
+
+
+@pytest.mark.parametrize("wave", [1e-3, 1e-4, 1e-6, 1e-8])
+def test_short_waves_are_smooth(torch, wave):
+    report = check_gradients(torch_function(lambda x: torch.sin(x / wave).sum()), [X])
+    assert report.redrawn == 0
+    assert report.oracle_digits(2) > 4
+
+
+@pytest.mark.parametrize("near", [0.01, 1e-3])
+def test_a_pole_nearby_is_no_kink(torch, near):
+    report = check_gradients(torch_function(lambda x: 1 / x), [np.array([near, -2 * near, 0.5])])
+    assert report.redrawn == 0
+    assert report.oracle_digits(2) > 8
+
+
+def test_large_and_tiny_numbers_are_measured(torch):
+    assert check_gradients(torch_function(lambda x: x**3), [X * 1e16]).oracle_digits(2) > 8
+    assert check_gradients(lambda x: mg.sum(mg.sin(x * 1e150)), [X * 1e-150]).oracle_digits(2) > 8
+    assert check_gradients(lambda x: mg.sin(1e4 * mg.abs(x)), [X]).oracle_digits(2) > 6
+    with pytest.raises(NotMeasuredError):
+        check_gradients(torch_function(lambda x: 1e13 + (x**2).sum()), [X])
+
+
+def test_a_net_with_thousands_of_kinks_nearby_is_measured_between_them(torch):
+    rng = np.random.default_rng(0)
+    x, w = rng.normal(size=(64, 200)), rng.normal(size=(200, 50))
+    report = check_gradients(torch_function(lambda w: torch.relu(torch.tensor(x) @ w).mean()), [w])
+    assert report.redrawn == 0
+    assert report.oracle_digits(1) > 6
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e4, 1e5, 1e8])
+def test_a_second_order_term_that_is_dropped_is_found_at_any_scale(torch, scale):
+    class Square(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x * x
+
+        @staticmethod
+        def backward(ctx, g):
+            (x,) = ctx.saved_tensors
+            return 2 * g * x.detach()
+
+    with pytest.raises(AssertionError, match="order 2, reverse over reverse"):
+        check_gradients(torch_function(Square.apply), [X * scale])
+
+
+def test_a_small_kink_is_said_and_not_failed():
+    report = check_gradients(lambda x: mg.where(x > 0, 1.001 * x, x), [np.array([0.0, 0.2])])
+    assert report.redrawn == 1
+    assert all(kink.between for kink in report.kinks)
+    assert "was moved 1 time\n" in str(report)
+
+
+def test_the_taylor_check_moves_from_a_kink_and_finds_its_scale():
+    report = check_taylor(mg.abs, [np.zeros(5)], order=1)
+    assert "the point lay at a kink and was moved 1 time" in str(report)
+    assert 2.7 < check_taylor(lambda x: mg.sin(x * 1e4), [X]).slope < 3.3
+    with pytest.raises(AssertionError, match="order 1 is wrong"):
+        check_taylor(ruled(lambda x: mg.sin(x * 1e4), lambda x, g: 1.01e4 * g * mg.cos(x * 1e4)), [X])
+
+
+def test_the_rounding_of_the_derivative_itself_is_said_and_not_failed():
+    def f(x):
+        large = mg.sum(mg.abs(x) * 1e10)
+        return large - mg.sum(mg.abs(x) * 1e10) + mg.sum(x**3)
+
+    assert "the derivative itself is rounded, to about" in str(check_gradients(f, [X]))
+
+
+@pytest.mark.parametrize("distance", [1e-13, 1e-9, 1e-4, 1e-2])
+def test_a_slope_is_measured_between_the_point_and_a_kink(distance):
+    estimate = central_difference(lambda t: abs(t - distance))
+    assert abs(estimate.value + 1.0) <= max(10 * estimate.error, 1e-13)
+    assert estimate.error < 1e-8
+
+
+@pytest.mark.parametrize(
+    "g", [abs, lambda t: float(t > 0), np.sign, lambda t: max(t, 1.001 * t), lambda t: abs(t) ** 0.5]
+)
+def test_what_stays_however_small_the_step_is_a_kink(g):
+    with pytest.raises(KinkError, match=r"one-sided slopes|a jump of [12]"):
+        central_difference(g)
+
+
+def test_a_custom_vjp_is_checked_in_the_mode_that_it_has():
+    sine = ruled(mg.sin, lambda x, g: g * mg.cos(x))
+    report = check_gradients(sine, [X])
+    assert {v.chain for v in report.verdicts} == {"reverse", "reverse over reverse"}
+    assert "forward mode is left out: [custom_vjp] requires reverse mode" in str(report)
+    assert len(check_second_order(sine, (3,), examples=1)) == 2
+
+
+def test_a_factor_next_to_one_is_shown_by_what_it_lacks():
+    factor = 1 + 1e-8
+    with pytest.raises(AssertionError, match=r"1\+1\.0e-08 times that"):
+        check_gradients(ruled(mg.sin, lambda x, g: factor * g * mg.cos(x)), [X[:1]], 1, ONE_WAY)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: check_gradients(np.sin, [X]), DTypeError, r"testing\.numpy_function\(f\) around a function of NumPy"),
+        (lambda: check_gradients(mg.sin, X), OptionError, r"a list of arguments, such as \[x\], but got ndarray"),
+        (lambda: check_gradients(mg.sin, [X], order=2.5), OptionError, "an order of at least 1 but got 2.5"),
+        (lambda: check_gradients(mg.sin, [X], order="2"), OptionError, "an order of at least 1 but got '2'"),
+        (lambda: check_gradients(mg.sin, [X], modes="reverse"), OptionError, r"in a tuple such as \('reverse',\)"),
+        (lambda: check_gradients(mg.sin, [X], rtol=-1), OptionError, "rtol of at least 0 but got -1"),
+        (lambda: check_gradients(mg.sin, [X], step=0), OptionError, "a step above 0 but got 0"),
+        (
+            lambda: check_gradients(lambda x: 3.0, [X]),
+            DTypeError,
+            "a function that returns an array .* but got float 3.0",
+        ),
+        (lambda: check_hvp(mg.sum, [X], modes=["foo"]), OptionError, "reverse_over_forward, .* but got \\['foo'\\]"),
+        (lambda: check_hvp(mg.sum, [X], hvp=lambda a, t: None), ShapeError, "but got None"),
+        (lambda: complex_step(mg.exp, [X], [np.ones(2)]), ShapeError, r"of shapes \(5,\).* but got \(2,\)"),
+        (lambda: check_second_order(mg.sin, [3, 2]), OptionError, r"a tuple for a shape, such as \(3, 2\)"),
+        (
+            lambda: check_gradients(numpy_function(np.sum, np.ones_like, lambda a, t: 0 * t[0]), [X], order=3),
+            OptionError,
+            "an order of at most 2",
+        ),
+    ],
+)
+def test_bad_requests_say_what_to_write(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_bad_requests_with_torch_say_what_to_write(torch):
+    with pytest.raises(DTypeError, match=r"testing\.torch_function\(f\) around a function of PyTorch"):
+        check_gradients(torch.sin, [X])
+    with pytest.raises(DTypeError, match=r"a module after \.double\(\)"):
+        check_gradients(torch_function(torch.nn.Linear(5, 2)), [X])
+    with pytest.raises(OptionError, match="forward mode of torch does not nest"):
+        check_gradients(torch_function(torch.tanh), [X], modes=("forward",))
