@@ -43,5 +43,6 @@ row(
     ref=lambda x: np.zeros(2, x.dtype),
     derivative="none",
 )
+row("can_cast", f=lambda: mg.asarray(mg.can_cast(mg.int32, mg.float64)), ref=lambda: np.asarray(True))
 row("eye", f=lambda: mg.eye(2, 3, k=1), ref=lambda: np.eye(2, 3, k=1))
 row("asarray", real(2, 3))

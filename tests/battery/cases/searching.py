@@ -63,3 +63,11 @@ row(
     detail="descending ties",
     derivative="none",
 )
+
+# What has as many elements as there are values is of known arrays only: without arguments it meets no transform.
+_X = np.array([[3.0, -1.0, 0.0], [0.0, 3.0, 7.0]])
+row("nonzero", f=lambda: mg.nonzero(_X), ref=lambda: np.nonzero(_X))
+row("unique_values", f=lambda: mg.unique_values(_X), ref=lambda: np.unique(_X))
+row("unique_counts", f=lambda: mg.unique_counts(_X), ref=lambda: np.unique(_X, return_counts=True))
+row("unique_inverse", f=lambda: mg.unique_inverse(_X), ref=lambda: np.unique(_X, return_inverse=True))
+row("unique_all", f=lambda: mg.unique_all(_X), ref=lambda: np.unique(_X, True, True, True))
