@@ -209,12 +209,15 @@ def std(x: Any, /, *, axis: Any = None, correction: float = 0, keepdims: bool = 
 
 
 def prod(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
-    """The product over an axis, several, or all.
+    """The product over an axis, several, or all; of integers and booleans in 64 bits.
 
     A tree of multiplications, with no division: derivatives of every order are exact with any number of zeros in x.
     """
     from .indexing import slice_axis
 
+    x = with_array(x)
+    wide = _dtype_of_result(Sum, x.dtype)
+    x = x if x.dtype == wide else astype(x, wide)
     shape = shape_of(x)
     axes = normal_axes("prod", axis, len(shape))
     reduced = tuple([1 if a in axes else n for a, n in enumerate(shape)])

@@ -8,7 +8,7 @@ import numpy as np
 
 import metagrad as mg
 
-from .table import Cases, booleans, distinct, integers, real
+from .table import Cases, booleans, const, distinct, integers, real
 
 CASES = Cases()
 row = CASES.row
@@ -25,6 +25,8 @@ row("sum", integers(-9, 9, 2, 3), detail="int")
 row("sum", real(0, 3), detail="empty")
 row("sum", real(0, 3), axis=1)
 row("prod", real(), detail="scalar")
+for _dtype in (np.bool_, np.int8, np.uint8, np.int32):
+    row("prod", const(np.full((2, 40), 3, _dtype)), axis=1, detail=_dtype.__name__)
 row("prod", real(0, 3), axis=0, detail="empty")
 row("prod", real(0, 3), axis=1, detail="empty rows")
 row("prod", real(7), detail="odd")
