@@ -17,8 +17,9 @@ from ..errors import DTypeError, MissingRuleError, OptionError, TraceError, requ
 from ..operations import asarray, concat, multiply, reshape
 from ..operations import sum as sum_
 from ..transforms import grad, hvp, jvp, make_graph
-from .differences import STEP, central_difference
+from .differences import central_difference
 from .numeric import extent, largest_value, moved, numeric_derivative, plain
+from .scales import STEP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -16,8 +16,9 @@ from ..core.tensor import Tensor, to_value
 from ..errors import ShapeError, TraceError, requires
 from ..operations import asarray
 from ..transforms import make_graph
-from .differences import STEP, central_difference
+from .differences import central_difference
 from .estimates import EPS, Estimate, NotAnalyticError, number
+from .scales import STEP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -9,9 +9,9 @@ import numpy as np
 
 from ..core.pytree import flatten, leaf_names, unflatten
 from ..errors import DTypeError, OptionError, requires
-from .differences import STEP
 from .estimates import EPS, DomainError, NondeterministicError, random_direction
 from .functions import as_function
+from .scales import STEP
 
 if TYPE_CHECKING:
     from collections.abc import Callable

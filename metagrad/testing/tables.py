@@ -14,6 +14,21 @@ if TYPE_CHECKING:
 
 ORACLE = "central differences"
 
+ROUNDING = 64 * EPS
+"""What rounding may make of `gap`, as a part of the size of g over h: 8 EPS in each value, times 8 for the weights."""
+
+NOISE = 16.0
+"""The same of the noise of g: twice that in each value, times 8."""
+
+KINK = 1e-6
+"""The smallest kink, as a part of the slope: less is taken for the curvature that the steps have left."""
+
+STAYS = 0.5
+"""What keeps more than this part of its size at smaller steps stays: where g is smooth, half a step makes `gap` 1/8."""
+
+SAFETY = 10.0
+"""By how much an estimate of an error may be too small."""
+
 
 class Table:
     """g at 0, and at h and -h for `rows` steps h, each half of the one before.
@@ -34,6 +49,20 @@ class Table:
     def extended(self, rows: int) -> Table:
         """With so many rows, of which these are the first."""
         return Table(self.g, self.middle, self.steps[0], rows, self.length, self)
+
+    def starting_at(self, step: float, rows: int) -> Table:
+        """The table of the same function by other steps."""
+        return Table(self.g, self.middle, step, rows, self.length)
+
+    @property
+    def finest(self) -> float:
+        """The smallest of the steps."""
+        return self.steps[-1]
+
+    @property
+    def rise(self) -> Any:
+        """By how much g differs from one end of the smallest step to the other."""
+        return abs(np.subtract(*self.pairs[-1]))
 
     @property
     def size(self) -> Any:
@@ -66,18 +95,25 @@ class Table:
 
     @property
     def gap(self) -> Any:
-        """By how much these differ: h^3 where g is smooth, a constant at a kink, 1/h at a jump and of noise."""
+        """By how much these differ: h^3 where g is smooth, a constant at a kink, 1/h at a jump and of noise.
+
+        It is a sum of values of g with weights that add up to 8 / h.
+        """
         return abs(np.subtract(*self.near()))
 
     @property
     def lasting(self) -> Any:
         """Whether the gap does not close as the steps get smaller."""
-        return self.gap > 0.5 * abs(np.subtract(*self.near(-2))) if len(self.steps) > 2 else np.isfinite(self.gap)
+        return self.gap > STAYS * abs(np.subtract(*self.near(-2))) if len(self.steps) > 2 else np.isfinite(self.gap)
 
     @property
     def blur(self) -> Any:
         """What the rounding of g may be in `gap`."""
-        return 64 * EPS * self.sizes[-1] / self.steps[-1]
+        return ROUNDING * self.sizes[-1] / self.finest
+
+    def parted(self, noise: Any = 0.0, tolerance: float = KINK) -> Any:
+        """Where the slopes on either side differ by more than curvature, rounding and the noise of g would have it."""
+        return self.gap > tolerance * self.slope + self.blur + NOISE * noise / self.finest
 
     def sides(self, noise: Any = 0.0) -> tuple[Estimate, Estimate]:
         """The slopes on either side, extrapolated."""
@@ -87,10 +123,10 @@ class Table:
 
     def kinked(self, noise: Any = 0.0) -> bool:
         """Whether the two sides have slopes of their own."""
-        if not np.any(self.gap > 1e-6 * self.slope + self.blur):
+        if not np.any(self.parted()):
             return False
         left, right = self.sides(noise)
-        return bool(np.any(abs(right.value - left.value) > 10 * (left.error + right.error) + 1e-6 * self.slope))
+        return bool(np.any(abs(right.value - left.value) > SAFETY * (left.error + right.error) + KINK * self.slope))
 
     def estimate(self, noise: Any = 0.0) -> Estimate:
         """The derivative at 0, from D(h) = (g(h) - g(-h)) / 2h; `noise` is g's, where more is known than shows here."""

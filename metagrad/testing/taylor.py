@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import MissingRuleError
-from .differences import STEP, central_difference
+from .differences import central_difference
 from .estimates import KinkError
 from .numeric import extent
 from .options import require_order
 from .problem import Problem
 from .report import counted
+from .scales import STEP
 from .tables import noise
 
 if TYPE_CHECKING:
