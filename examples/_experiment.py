@@ -31,7 +31,10 @@ class Record:
         self.out = meta.output_folder(args.out)
         before = earlier(self.out) if args.resume else []
         self._facts = {**provenance(args), "seconds": None, "earlier": before}
-        if not before:  # a run that is resumed keeps its record until the end: this one may be refused
+
+    def begin(self) -> None:
+        """What the run needs is there. One that is resumed keeps its record until the end: it may still be refused."""
+        if not self._facts["earlier"]:
             write_json(self.out / "run.json", self._facts)
 
     def finish(self, **more: Any) -> None:
@@ -88,7 +91,8 @@ def finite(x: float) -> float | None:
 def mean_and_ci95(values: np.ndarray[Any, Any]) -> tuple[Any, Any]:
     """The mean over axis 0, and half the width of its 95% confidence interval; NaN or infinity where there is none."""
     with np.errstate(all="ignore"):
-        return values.mean(axis=0), 1.96 * values.std(axis=0) / math.sqrt(len(values))
+        half = 1.96 * values.std(axis=0) / math.sqrt(len(values))
+        return values.mean(axis=0), half if len(values) > 1 else np.full_like(half, np.nan)
 
 
 def whole(text: str, least: int = 1) -> int:

@@ -22,6 +22,7 @@ those of the support set. Tests report each way that the net allows:
   more: the accuracy is one with so many queries.
 - inductive: each query's answer is its own. Queries are normalised by the statistics of the support set under the same
   parameters; with --norm running by the running averages; with --norm none not at all.
+`results.json` has a row for each method, such a mode and number of steps.
 
 Other methods see the same test tasks: nearest neighbour in pixels and in features of a pretrained net, fine-tuning of
 that net, matching, Siamese and prototypical networks (`omniglot_baselines.py` says how each is made).
@@ -243,12 +244,14 @@ def print_table(rows: list[dict[str, Any]], args: argparse.Namespace) -> None:
 
 
 def cell(row: dict[str, Any]) -> str:
-    return f"{100 * row['accuracy']:.2f} ±{100 * row['ci95']:.2f}"
+    half = "" if row["ci95"] is None else f" ±{100 * row['ci95']:.2f}"
+    return f"{100 * row['accuracy']:.2f}{half}"
 
 
 def run(args: argparse.Namespace) -> None:
     record = Record(args)
     experiment = Experiment(args, record.out)
+    record.begin()
     results = {name: experiment.test(name) for name in args.methods}
     rows = [row for name, found in results.items() for row in rows_of(experiment, name, found)]
     write_json(record.out / "results.json", rows)

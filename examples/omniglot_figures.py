@@ -132,11 +132,9 @@ def _by_step(plt: Any, *, methods: Any, results: Any, args: argparse.Namespace) 
 
 
 def _training(plt: Any, *, out: Path, methods: Any) -> Any:
-    """Training loss and validation accuracy along training, of each method that was trained."""
+    """Training loss and validation accuracy along training, of each method that was trained for long enough."""
     labels = {m.trained_as: m.label if m.trained_as == name else "pretrained net" for name, m in methods.items()}
     trained = {name: label for name, label in labels.items() if name is not None}
-    if not trained:
-        return None
     figure, axes = plt.subplots(1, 2, figsize=(12, 4.6))
     for name, label in trained.items():
         rows = meta.read_metrics(out / name)
@@ -150,5 +148,9 @@ def _training(plt: Any, *, out: Path, methods: Any) -> Any:
     axes[1].set(title="validation accuracy in %", xlabel="iteration")
     axes[1].grid(alpha=0.3)
     handles = {label: h for axis in axes for h, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    if not handles:
+        return None
+    for axis in axes:
+        axis.xaxis.get_major_locator().set_params(integer=True)
     figure.legend(handles.values(), handles.keys(), loc="outside right center", fontsize=10)
     return figure

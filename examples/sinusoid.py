@@ -172,6 +172,8 @@ def rows_of(experiment: Experiment, errors: np.ndarray[Any, Any]) -> list[dict[s
 
 
 def cell(row: dict[str, Any]) -> str:
+    if row["tasks"] == 1 and row["mse"] is not None:
+        return f"{row['mse']:.3f}"
     return "diverges" if row["mse"] is None or row["ci95"] is None else f"{row['mse']:.3f} ±{row['ci95']:.3f}"
 
 
@@ -197,6 +199,7 @@ def print_table(rows: list[dict[str, Any]], args: argparse.Namespace) -> None:
 
 def run(args: argparse.Namespace) -> None:
     record = Record(args)
+    record.begin()
     out = record.out
     rows: list[dict[str, Any]] = []
     trained: dict[tuple[int, str], tuple[Experiment, Any, Any]] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,6 +11,7 @@ import numpy as np
 from ..core.pytree import flatten, leaf_names, tree_map, unflatten
 from ..errors import CheckpointError, OptionError, requires
 from ..serialization import load, save
+from .metrics import FILE as METRICS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -102,10 +104,17 @@ def check_settings(label: str, settings: dict[str, Any]) -> None:
 
 
 def set_aside(folder: Path) -> Path | None:
-    """Rename the folder's checkpoint, if there is one, because a run starts afresh; where it is then."""
+    """Where a run starts afresh beside a checkpoint, move that and its metrics to a folder of their own, which it
+    returns: `earlier-1`, `earlier-2` and so on.
+    """
     if not (folder / FILE).exists():
         return None
-    return (folder / FILE).replace(folder / f"earlier-{FILE}")
+    kept = next(path for k in itertools.count(1) if not (path := folder / f"earlier-{k}").exists())
+    kept.mkdir()
+    for name in (METRICS, FILE):  # the checkpoint last: as long as it is here, nothing overwrites the metrics
+        if (folder / name).exists():
+            (folder / name).replace(kept / name)
+    return kept
 
 
 def _named(tree: Any, prefix: str = "") -> dict[str, Any]:

@@ -93,7 +93,7 @@ class Trainer:
         """Train from `state` up to `iterations` and return the state then. `generator` samples the tasks.
 
         With `resume`, go on from the folder's checkpoint; where there is none yet, say so and start afresh. More
-        `iterations` than before extend the run. Without, a checkpoint that is there is renamed, and this is said.
+        `iterations` than before extend the run. Without, a run that is there is moved aside, and this is said.
 
         Raises Interrupted on Ctrl-C, after saving; NonFiniteError for a loss that is NaN or infinite, with the last
         good checkpoint kept; CheckpointError and OptionError for a checkpoint that cannot be resumed.
@@ -110,7 +110,7 @@ class Trainer:
         elif resume:
             print(f"{self.label}: nothing to resume in {self.folder}, starting afresh", flush=True)
         elif (kept := set_aside(self.folder)) is not None:
-            print(f"{self.label}: starting afresh; the checkpoint that was there is now {kept}", flush=True)
+            print(f"{self.label}: starting afresh; the run that was there is now in {kept}", flush=True)
         if begin > iterations:
             raise OptionError(requires("resume", f"at least the {begin} iterations that are done", f"{iterations}"))
         metrics = Metrics(self.folder, size)

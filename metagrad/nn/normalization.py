@@ -99,12 +99,14 @@ class BatchNorm(_Norm):
         """(..., features) to the same shape; for the stateful modes (output, state).
 
         Raises what `nn.batch_norm` raises; OptionError for another layer's parameters, and for a state that is missing
-        with `train=False` or does not fit.
+        with `train=False`, does not fit, or is given in a mode that has none.
         """
         x = x if hasattr(x, "shape") else asarray(x)
         axes = tuple(range(-len(x.shape), -1))
         scale, offset = self._own(params)
         if not self.stateful:
+            if state is not None:
+                raise OptionError(requires("BatchNorm", f"no state in the mode {self.mode!r}, which has none,", state))
             return batch_norm(x, scale, offset, axis=axes, eps=self.eps)
         if train:
             return batch_norm(x, scale, offset, axis=axes, eps=self.eps), self._next(state, x, axes)

@@ -9,7 +9,7 @@ from ..core.tensor import public
 from ..errors import ShapeError, requires
 from ..ops.elementwise import shape_of
 from ..ops.shape import reshape
-from ..ops.windows import pair
+from ..ops.windows import padding_pairs, pair
 from .functions import avg_pool2d, global_avg_pool2d, global_max_pool2d, max_pool2d
 from .layers import Parameterless, Params
 
@@ -24,6 +24,7 @@ class _WindowPool(Parameterless):
         name = type(self).__name__
         self.window = pair(name, "window", window)
         self.stride = self.window if stride is None else pair(name, "stride", stride)
+        padding_pairs(name, padding, (1, 1), self.window, self.stride)  # refuses what is no padding
         self.padding = padding
 
     def apply(self, params: Params, x: Any) -> Any:

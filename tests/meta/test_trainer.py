@@ -64,14 +64,16 @@ def test_a_resumed_run_is_the_unbroken_one_bit_for_bit(tmp_path, stop):
         assert np.array_equal(np.asarray(a), np.asarray(b))
 
 
-def test_training_without_resume_starts_afresh_and_keeps_the_checkpoint_that_was_there(tmp_path, capsys):
-    runs.train(tmp_path, 10)
-    before, earlier = files(tmp_path), tmp_path / "earlier-checkpoint.safetensors"
-    runs.train(tmp_path, 10)
-    assert files(tmp_path) == before
-    assert earlier.read_bytes() == before["checkpoint.safetensors"]
+def test_training_without_resume_starts_afresh_and_keeps_every_run_that_was_there(tmp_path, capsys):
+    folder, before = tmp_path / "run", []
+    for iterations in (20, 10, 20):
+        runs.train(folder, iterations)
+        before.append(files(folder))
+    assert before[0] == before[2]
+    for k in (1, 2):
+        assert files(folder / f"earlier-{k}") == before[k - 1]
     said = capsys.readouterr().out
-    assert f"the checkpoint that was there is now {earlier}" in said
+    assert f"starting afresh; the run that was there is now in {folder / 'earlier-2'}" in said
 
 
 def test_resuming_nothing_starts_afresh_and_says_so(tmp_path, capsys):

@@ -244,6 +244,11 @@ BARE = nn.BatchNorm("running", scale=False, offset=False)
             DTypeError,
             "[batch_norm] requires an array in floating point but got int64",
         ),
+        (
+            lambda: nn.BatchNorm(scale=False, offset=False)({}, X, state={}),
+            OptionError,
+            "[BatchNorm] requires no state in the mode 'transductive', which has none, but got {}",
+        ),
         (lambda: nn.batch_norm(X, axis=0, eps=0), OptionError, "[batch_norm] requires a positive eps but got 0"),
         (
             lambda: nn.batch_norm(X, np.ones(3), axis=AXES),

@@ -193,7 +193,7 @@ def test_flatten_joins_the_last_three_axes_whatever_leads():
     [
         (lambda: nn.MaxPool2D(0), OptionError, r"^\[MaxPool2D\] requires a positive integer or two for the window"),
         (lambda: nn.AvgPool2D(2, stride=-1), OptionError, r"^\[AvgPool2D\] requires .* for the stride but got -1"),
-        (lambda: nn.MaxPool2D(2, padding="no")({}, X), OptionError, r"^\[max_pool2d\] requires padding"),
+        (lambda: nn.MaxPool2D(2, padding="no"), OptionError, r"^\[MaxPool2D\] requires padding"),
         (lambda: nn.Flatten()({}, X[0, 0]), ShapeError, r"^\[Flatten\] requires images of shape .* got shape \(5, 3\)"),
     ],
 )

@@ -16,7 +16,7 @@ import numpy as np
 from ..jit import const, mutable
 from ..threads import Kernel
 from ..tile import ROWS, VECTOR_BYTES, gathered, lanes, outer, turned, vectors_for
-from .geometry import backward, forward, forward_rows, sources, window_rows
+from .geometry import backward, forward, forward_rows, kept, sources, window_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +43,7 @@ def convolution(x: NDArray[Any], w: NDArray[Any], geometry: Geometry, bias: NDAr
     y = np.empty((tasks, x.shape[1], *geometry.output_size(x.shape[2:4], (kh, kw)), o), x.dtype)
     pixels, by_rows, depth = _reading(x, geometry, (kh, kw))
     b = _whole_vectors(w.reshape(tasks, kh if by_rows else kh * kw, depth, o))
-    plan = _plan(forward_rows if by_rows else forward, geometry, x.shape[2:4], (kh, kw), x.shape[1])
+    plan = _plan(geometry, x.shape[2:4], (kh, kw), forward_rows if by_rows else forward, x.shape[1])
     _gather(pixels, b, y, plan, None if bias is None else _whole_vectors(bias))
     return y
 
@@ -52,7 +52,7 @@ def input_gradient(g: NDArray[Any], w: NDArray[Any], geometry: Geometry, size: P
     tasks, kh, kw, c, o = w.shape
     x = np.empty((tasks, g.shape[1], *size, c), g.dtype)
     b = _transposed(np.ascontiguousarray(w).reshape(tasks, kh * kw, c, o))
-    _gather(_flat(np.ascontiguousarray(g)), b, x, _plan(backward, geometry, size, (kh, kw), g.shape[1]))
+    _gather(_flat(np.ascontiguousarray(g)), b, x, _plan(geometry, size, (kh, kw), backward, g.shape[1]))
     return x
 
 
@@ -112,9 +112,9 @@ class _Plan(NamedTuple):
     taps: int
 
 
-@functools.lru_cache(256)
+@kept
 def _plan(
-    gatherings: Callable[..., tuple[Gathering, ...]], geometry: Geometry, size: Pair, window: Pair, n: int
+    geometry: Geometry, size: Pair, window: Pair, gatherings: Callable[..., tuple[Gathering, ...]], n: int
 ) -> _Plan:
     """The gathering whose tiles meet the fewest taps."""
 

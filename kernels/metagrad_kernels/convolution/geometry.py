@@ -8,12 +8,26 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
 Pair = tuple[int, int]
 
-_KEPT = 64
-"""Tables of each kind: one of a window 7 x 7 on an image of 224 x 224 takes 20 MB."""
+LARGE = 1 << 17
+"""Entries of a table, 1 MB, from which only a few are kept: a window 7 x 7 on 224 x 224 pixels takes 20 MB."""
+
+
+def kept(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Cache what a function makes for (geometry, size, window, ...): many small tables, a few large ones."""
+    few, many = functools.lru_cache(8)(function), functools.lru_cache(256)(function)
+
+    @functools.wraps(function)
+    def cached(geometry: Geometry, size: Pair, window: Pair, *rest: Any) -> Any:
+        large = size[0] * size[1] * window[0] * window[1] >= LARGE
+        return (few if large else many)(geometry, size, window, *rest)
+
+    return cached
 
 
 class Geometry(NamedTuple):
@@ -67,9 +81,13 @@ class Gathering(NamedTuple):
     sources: NDArray[Any]
 
 
-@functools.lru_cache(_KEPT)
+@kept
 def sources(geometry: Geometry, size: Pair, window: Pair) -> NDArray[Any]:
     """The pixel of the image under each tap at each output pixel, (oh * ow, kh * kw); -1 in the padding."""
+    return _sources(geometry, size, window)
+
+
+def _sources(geometry: Geometry, size: Pair, window: Pair) -> NDArray[Any]:
     out = geometry.output_size(size, window)
     rows, columns = (
         np.arange(o)[:, None] * s + np.arange(k) * d - p[0]
@@ -80,7 +98,7 @@ def sources(geometry: Geometry, size: Pair, window: Pair) -> NDArray[Any]:
     return _table(np.where(inside, pixels, -1).reshape(out[0] * out[1], window[0] * window[1]))
 
 
-@functools.lru_cache(_KEPT)
+@kept
 def window_rows(geometry: Geometry, size: Pair, window: Pair) -> NDArray[Any]:
     """The pixel of the padded image at which each row of the window begins, (oh * ow, kh)."""
     high, wide = geometry.output_size(size, window)
@@ -90,24 +108,21 @@ def window_rows(geometry: Geometry, size: Pair, window: Pair) -> NDArray[Any]:
     return _table((rows[:, None] * (left + size[1] + right) + columns[:, None]).reshape(high * wide, window[0]))
 
 
-@functools.lru_cache(_KEPT)
 def forward(geometry: Geometry, size: Pair, window: Pair) -> tuple[Gathering, ...]:
     """How the result gathers from the image, in two ways: with zeros from the border, and without."""
-    table = sources(geometry, size, window)
+    table = _sources(geometry, size, window)
     return _gathering(table, np.zeros(len(table))), _gathering(table, _reach(table))
 
 
-@functools.lru_cache(_KEPT)
 def forward_rows(geometry: Geometry, size: Pair, window: Pair) -> tuple[Gathering, ...]:
     """How it gathers rows of the window from the padded image."""
     table = window_rows(geometry, size, window)
     return (_gathering(table, np.zeros(len(table))),)
 
 
-@functools.lru_cache(_KEPT)
 def backward(geometry: Geometry, size: Pair, window: Pair) -> tuple[Gathering, ...]:
     """How the gradient of the image gathers from that of the result: with a stride, a pixel meets only some taps."""
-    table = sources(geometry, size, window)
+    table = _sources(geometry, size, window)
     inverse = np.full((size[0] * size[1], table.shape[1]), -1)
     q, tap = np.nonzero(table >= 0)
     inverse[table[q, tap], tap] = q
