@@ -218,6 +218,26 @@ def test_missing_data_say_where_they_were_looked_for_and_what_to_do(tmp_path, ma
         assert words in errors
 
 
+def test_one_test_task_has_no_confidence_interval(main, tmp_path, capsys):
+    assert (
+        main(*SMALL, "--iterations", 1, "--test-tasks", 1, "--methods", "nearest_neighbour_pixels", "--out", tmp_path)
+        == 0
+    )
+    assert [row["ci95"] for row in rows(tmp_path)] == [None]
+    assert "±" not in capsys.readouterr().out
+
+
+def test_a_run_that_is_refused_leaves_no_record(main, tmp_path):
+    assert main("--data", tmp_path / "nothing", "--out", tmp_path / "out") == 1
+    assert not (tmp_path / "out" / "run.json").exists()
+
+
+def test_a_training_too_short_to_log_has_no_picture(main, tmp_path, capsys):
+    options = ("--iterations", 2, "--validate-every", 5, "--methods", "maml", "--out", tmp_path)
+    assert main(*SMALL, *options) == 0
+    assert "training.png" not in capsys.readouterr().out
+
+
 @pytest.fixture
 def methods(monkeypatch):
     monkeypatch.syspath_prepend(str(EXAMPLES))

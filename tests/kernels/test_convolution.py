@@ -10,8 +10,16 @@ from at_once import at_once
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from metagrad_kernels.convolution import OPERATION, Geometry, convolution, input_gradient, weight_gradient
-from metagrad_kernels.convolution.cpu import CHUNK
+from metagrad_kernels.convolution import (
+    OPERATION,
+    Geometry,
+    convolution,
+    cpu,
+    geometry,
+    input_gradient,
+    weight_gradient,
+)
+from metagrad_kernels.convolution.cpu import CHUNK, PART
 
 IMPLEMENTATIONS = ["reference", "cpu"]
 each_implementation = pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
@@ -125,6 +133,41 @@ def test_a_gradient_of_weights_sums_over_more_pixels_than_are_read_at_once(chann
     assert math.prod(g.shape[1:4]) > CHUNK
     got, expected = (weight_gradient(x, g, geometry, w.shape[1:3], implementation=name) for name in IMPLEMENTATIONS)
     assert_close(got, expected, math.prod(g.shape[1:4]))
+
+
+@pytest.mark.parametrize("channels", [3, 9])
+def test_a_gradient_of_weights_is_the_sum_of_its_parts_whatever_the_number_of_threads(use_threads, channels):
+    x, w, g, geometry = example(n=361, channels=channels, features=5, tasks=2)
+    pixels = math.prod(g.shape[1:4])
+    assert pixels > 2 * PART
+    assert pixels % PART
+    found = []
+    for count in (1, 3):
+        use_threads(count)
+        found.append(weight_gradient(x, g, geometry, w.shape[1:3], implementation="cpu"))
+    np.testing.assert_array_equal(*found)
+    exact = weight_gradient(x.astype(float), g.astype(float), geometry, w.shape[1:3], implementation="reference")
+    # A running sum has the size of the root of what it counts, and so many roundings of it.
+    np.testing.assert_allclose(found[0], exact, rtol=0, atol=np.finfo(np.float32).eps * pixels)
+
+
+@pytest.mark.parametrize("n", [1, 100])
+def test_tiles_meet_the_fewest_taps_that_they_can(n):
+    """4 x 4 to 2 x 2: of 9 taps, pixels meet 9, 6, 6 and 4. One image fills one tile if its pixels are together."""
+    plan = cpu._plan(Geometry((2, 2), ((0, 1), (0, 1))), (4, 4), (3, 3), geometry.forward, n)
+    apart = -(-n // cpu.ROWS)
+    assert plan.taps == min(9 * -(-4 * n // cpu.ROWS), apart * (9 + 6 + 6 + 4))
+
+
+def test_few_large_tables_are_kept_and_many_small_ones():
+    made = []
+    table = geometry.kept(lambda *arguments: made.append(arguments) or len(made))
+    large, small = [(1000 + k, 1000) for k in range(20)], [(k, 10) for k in range(1, 21)]
+    for sizes, expected in ((large, 40), (small, 20)):
+        made.clear()
+        for size in sizes * 2:
+            table(Geometry(), size, (3, 3))
+        assert len(made) == expected
 
 
 def example(dtype=np.float32, tasks=3, n=5, size=9, channels=16, features=40):

@@ -85,7 +85,8 @@ def _reading(x: NDArray[Any], geometry: Geometry, window: Pair) -> _Reading:
     c = x.shape[-1]
     if c < FEW and geometry.dilation[1] == 1:
         return _Reading(_flat(_with_border(x, geometry.padding)), True, window[1] * c)
-    return _Reading(_flat(np.ascontiguousarray(x) if c >= ROWS else _with_border(x, ((0, 0), (0, 0)))), False, c)
+    x = np.ascontiguousarray(x) if c >= ROWS else _with_border(x, ((0, 0), (0, 0)))
+    return _Reading(_flat(x), False, c)
 
 
 def _with_border(x: NDArray[Any], padding: tuple[Pair, Pair]) -> NDArray[Any]:

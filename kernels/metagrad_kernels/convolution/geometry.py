@@ -121,15 +121,16 @@ def forward_rows(geometry: Geometry, size: Pair, window: Pair) -> tuple[Gatherin
 
 
 def backward(geometry: Geometry, size: Pair, window: Pair) -> tuple[Gathering, ...]:
-    """How the gradient of the image gathers from that of the result: with a stride, a pixel meets only some taps."""
+    """How the gradient of the image gathers from that of the result, in two ways: by the taps that the stride leaves to
+    a pixel, with zeros from the border, and by those that reach it."""
     table = _sources(geometry, size, window)
     inverse = np.full((size[0] * size[1], table.shape[1]), -1)
     q, tap = np.nonzero(table >= 0)
     inverse[table[q, tap], tap] = q
     vertical, horizontal = geometry.stride
     row, column = np.divmod(np.arange(len(inverse)), size[1])
-    inside = row % vertical * horizontal + column % horizontal
-    return _gathering(inverse, inside), _gathering(inverse, _reach(inverse))
+    stride_phase = row % vertical * horizontal + column % horizontal
+    return _gathering(inverse, stride_phase), _gathering(inverse, _reach(inverse))
 
 
 def _reach(table: NDArray[Any]) -> NDArray[Any]:

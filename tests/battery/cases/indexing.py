@@ -87,21 +87,13 @@ for _detail, (_shape, _index) in _INDICES.items():
         detail=f"add, {_detail}, broadcast",
     )
 row("At", real(4, 3), f=lambda x: x.at[1].set(0.5), ref=lambda x: _assigned(x, 1, 0.5), detail="set, number")
-row(
-    "At",
-    real(4, 3),
-    integers(0, 4, 2),
-    real(2, 3),
-    f=lambda x, i, v: x.at[i].set(v),
-    ref=_assigned,
-    detail="set, index argument",
-)
-row(
-    "At",
-    real(4, 3),
-    integers(0, 4, 2),
-    real(2, 3),
-    f=lambda x, i, v: x.at[i].add(v),
-    ref=_added,
-    detail="add, index argument",
-)
+for _name, _reference in (("set", _assigned), ("add", _added)):
+    row(
+        "At",
+        real(4, 3),
+        integers(0, 4, 2),
+        real(2, 3),
+        f=lambda x, i, v, name=_name: getattr(x.at[i], name)(v),
+        ref=_reference,
+        detail=f"{_name}, index argument",
+    )
