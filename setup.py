@@ -10,6 +10,8 @@ VERSION = re.search(r'^__version__ = "(.+)"$', (HERE / "metagrad/__init__.py").r
 if VERSION is None:
     raise RuntimeError('[setup] requires a line `__version__ = "..."` in metagrad/__init__.py but got none')
 
+COMPILERS = ["cuda-core", "nvidia-cuda-nvrtc>=13.0,<13.1"]  # newer ones make code that a driver of 13.0 refuses
+
 setup(
     name="metagrad",
     version=VERSION[1],
@@ -36,14 +38,14 @@ setup(
     entry_points={"pytest11": ["pytest_metagrad = pytest_metagrad"]},
     package_data={
         "metagrad": ["py.typed", "figures.mplstyle", "inspect/page.*"],
-        "metagrad_kernels": ["py.typed", "**/*.cu", "**/*.cuh"],
+        "metagrad_kernels": ["py.typed", "**/*.cu", "**/*.cuh", "**/*.h"],
     },
     zip_safe=False,
     install_requires=["numpy>=2", "numba", "optree", "opt_einsum", "rich", "matplotlib", "pillow", "safetensors"],
     extras_require={
         "cuda": ["cupy-cuda13x"],
         "rl": ["gymnasium", "mujoco"],
-        "test": ["pytest", "pytest-xdist", "hypothesis", "selenium", "ruff", "mypy", "build"],
+        "test": ["pytest", "pytest-xdist", "hypothesis", "selenium", "ruff", "mypy", "build", *COMPILERS],
         "oracle": ["torch", "jax"],
         "bench": ["torch", "jax", "autograd"],
         "docs": ["sphinx", "furo", "myst-parser", "sphinx-gallery", "nbclient", "ipykernel", "hypothesis", "pytest"],

@@ -21,18 +21,24 @@ class Implementation(NamedTuple):
     Attributes:
         name: the module's name, by which it can be asked for.
         device: where it runs, "cpu" or "cuda".
-        array: the type it takes, by its full name, so that nothing is imported to compare.
+        arrays: the types it takes, by their full names, so that nothing is imported to compare.
         install: the command that installs what it needs, "" where it needs nothing more.
     """
 
     name: str
     device: str
-    array: str
+    arrays: tuple[str, ...]
     install: str = ""
 
 
-CPU = Implementation("cpu", device="cpu", array="numpy.ndarray", install="pip install numba")
-REFERENCE = Implementation("reference", device="cpu", array="numpy.ndarray")
+CPU = Implementation("cpu", device="cpu", arrays=("numpy.ndarray",), install="pip install numba")
+CUDA = Implementation(
+    "cuda",
+    device="cuda",
+    arrays=("cupy.ndarray", "metagrad_kernels.emulation.arrays.ndarray"),
+    install='pip install "metagrad[cuda]"',
+)
+REFERENCE = Implementation("reference", device="cpu", arrays=("numpy.ndarray",))
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 """The types that kernels are compiled for."""
@@ -86,7 +92,7 @@ class Operation:
         types = [f"{base.__module__}.{base.__qualname__}" for base in array_type.__mro__]
         refusals: list[KernelUnavailable] = []
         for implementation in self.implementations:
-            if implementation.array not in types or name not in (None, implementation.name):
+            if not set(types).intersection(implementation.arrays) or name not in (None, implementation.name):
                 continue
             try:
                 module = self.load(implementation)
@@ -106,7 +112,11 @@ def kernels() -> list[KernelStatus]:
     for module in pkgutil.iter_modules(packages):
         if not module.ispkg:
             continue
-        operation: Operation = importlib.import_module(f"{__package__}.{module.name}").OPERATION
+        operation: Operation | None = getattr(
+            importlib.import_module(f"{__package__}.{module.name}"), "OPERATION", None
+        )
+        if operation is None:
+            continue
         for implementation in operation.implementations:
             reason = ""
             try:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from places import each_implementation, run
 
 from metagrad_kernels.relu import masked, relu
 
-each_implementation = pytest.mark.parametrize("implementation", ["reference", "cpu"])
 SPECIAL = [0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 1e-45, -1e-45]
 
 
@@ -28,8 +28,8 @@ def problems(draw):
 def test_each_element_is_what_the_contract_says(implementation, problem):
     y, g = problem
     for got, rule in (
-        (relu(y, implementation=implementation), lambda a, b: 0.0 if a <= 0 else a),
-        (masked(y, g, implementation=implementation), lambda a, b: b if a > 0 else 0.0),
+        (run(relu, y, implementation=implementation), lambda a, b: 0.0 if a <= 0 else a),
+        (run(masked, y, g, implementation=implementation), lambda a, b: b if a > 0 else 0.0),
     ):
         assert (got.shape, got.dtype) == (y.shape, y.dtype)
         assert got.flags.c_contiguous
@@ -42,8 +42,8 @@ def test_each_element_is_what_the_contract_says(implementation, problem):
 @each_implementation
 def test_strides_do_not_matter(implementation):
     y, g = np.linspace(-1, 1, 12)[::3], np.broadcast_to(np.float64(2), 4)
-    np.testing.assert_array_equal(masked(y, g, implementation=implementation), [0, 0, 2, 2])
-    np.testing.assert_array_equal(relu(y[::-1], implementation=implementation), np.maximum(y[::-1], 0))
+    np.testing.assert_array_equal(run(masked, y, g, implementation=implementation), [0, 0, 2, 2])
+    np.testing.assert_array_equal(run(relu, y[::-1], implementation=implementation), np.maximum(y[::-1], 0))
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])

@@ -1,0 +1,186 @@
+"""Compiling a kernel for the CPU with g++, and launching it on the memory of emulated arrays."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import KernelUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..launch import Source
+
+SCHEDULES = ("forward", "reverse", "random")
+GUARD = 4096
+"""Bytes before and after each array's copy, which no kernel may write to; poisoned, so that reading them shows."""
+POISON = 0xFF
+_OPTIONS = ("-std=c++17", "-O2", "-g1", "-fPIC", "-shared", "-fno-gnu-unique", "-ftrivial-auto-var-init=pattern", "-w")
+_HEADER = Path(__file__).with_name("emulation.h")
+_MOST_THREADS, _MOST_BLOCKS = 1024, (2**31 - 1, 65535, 65535)
+
+_schedule: ContextVar[tuple[int, int]] = ContextVar("schedule", default=(0, 0))
+
+
+class EmulationError(RuntimeError):
+    """A kernel did what no kernel may: a deadlock, a write outside of an array, arguments of the wrong type."""
+
+
+@contextmanager
+def scheduled(schedule: str, seed: int = 0) -> Iterator[None]:
+    """In which order blocks and threads run inside: "forward" (by default), "reverse", or "random" by a seed."""
+    if schedule not in SCHEDULES:
+        raise ValueError(f"[scheduled] requires a schedule among {SCHEDULES} but got {schedule!r}")
+    token = _schedule.set((SCHEDULES.index(schedule), seed))
+    try:
+        yield
+    finally:
+        _schedule.reset(token)
+
+
+def missing() -> str | None:
+    """What the emulation lacks here, or None."""
+    if shutil.which("g++") is None:
+        return "the C++ compiler g++, which is not on the path"
+    return None if os.name == "posix" else "a POSIX system"
+
+
+class _How(ctypes.Structure):
+    _fields_ = (
+        ("grid", ctypes.c_int * 3),
+        ("block", ctypes.c_int * 3),
+        ("schedule", ctypes.c_int),
+        ("seed", ctypes.c_uint),
+        ("message", ctypes.c_char_p),
+        ("size", ctypes.c_size_t),
+    )
+
+
+def launch(
+    source: Source, entry: str, grid: tuple[int, ...], block: tuple[int, ...], arguments: tuple[Any, ...]
+) -> None:
+    """Run a kernel on emulated arrays.
+
+    Raises:
+        EmulationError: the kernel, or the way it is launched, is wrong.
+        KernelUnavailable: g++ is missing or refuses the source.
+    """
+    name = f"{source.path.name}: {entry}"
+    grid, block = (tuple(sizes) + (1,) * (3 - len(sizes)) for sizes in (grid, block))
+    if min(grid) < 1 or any(n > most for n, most in zip(grid, _MOST_BLOCKS, strict=True)):
+        raise EmulationError(f"[{name}] requires a grid from 1 to {_MOST_BLOCKS} but got {grid}")
+    if min(block) < 1 or np.prod(block) > _MOST_THREADS:
+        raise EmulationError(f"[{name}] requires blocks of 1 to {_MOST_THREADS} threads but got {block}")
+    library, lock = _compiled(source.path.name, source.text, entry)
+    letters = library.metagrad_letters().decode()
+    if len(letters) != len(arguments):
+        raise EmulationError(f"[{name}] requires {len(letters)} arguments but got {len(arguments)}")
+    memories: dict[int, _Guarded] = {}
+    values: list[Any] = []
+    for k, (letter, argument) in enumerate(zip(letters, arguments, strict=True)):
+        if letter == "p":
+            values.append(_pointer(f"[{name}] argument {k}", argument, memories))
+        else:
+            values.append(_scalar(f"[{name}] argument {k}", argument, letter))
+    pointers = (ctypes.c_void_p * len(values))(*[ctypes.addressof(v) for v in values])
+    message = ctypes.create_string_buffer(1024)
+    schedule, seed = _schedule.get()
+    three = ctypes.c_int * 3
+    how = _How(three(*grid), three(*block), schedule, seed, ctypes.cast(message, ctypes.c_char_p), len(message))
+    with lock:
+        failed = library.metagrad_emulate(ctypes.byref(how), pointers, len(values))
+    if failed:
+        raise EmulationError(f"[{name}] {message.value.decode()}")
+    for memory in memories.values():
+        memory.hand_back(f"[{name}] argument {memory.position}")
+
+
+class _Guarded:
+    """A copy of an array with guards around it, at the same place of a line of 256 bytes."""
+
+    def __init__(self, array: np.ndarray[Any, Any], position: str) -> None:
+        self.array, self.position = array, position
+        self.bytes = array.reshape(-1).view(np.uint8)
+        memory = np.full(len(self.bytes) + 2 * GUARD + 512, POISON, np.uint8)
+        begin = GUARD + 256 - (memory.ctypes.data + GUARD) % 256 + array.ctypes.data % 256
+        self.before, self.inside = memory[:begin], memory[begin : begin + len(self.bytes)]
+        self.after = memory[begin + len(self.bytes) :]
+        self.inside[...] = self.bytes
+
+    def hand_back(self, name: str) -> None:
+        for guard, side in ((self.before[::-1], "before"), (self.after, "behind")):
+            touched = np.flatnonzero(guard != POISON)
+            if len(touched):
+                raise EmulationError(
+                    f"{name} was written to {touched[0] // self.array.itemsize + 1} elements {side} it"
+                )
+        self.bytes[...] = self.inside
+
+
+def _pointer(name: str, argument: Any, memories: dict[int, _Guarded]) -> Any:
+    from .arrays import ndarray
+
+    if argument is None:
+        return ctypes.c_void_p(0)
+    if not isinstance(argument, ndarray):
+        raise EmulationError(f"{name} requires an emulated array but got {type(argument).__name__}")
+    array = argument.host
+    if not array.flags.c_contiguous:
+        raise EmulationError(f"{name} requires a C-contiguous array but got strides {array.strides}")
+    if not array.size:
+        return ctypes.c_void_p(0)
+    address = array.ctypes.data
+    if address not in memories or memories[address].array.nbytes < array.nbytes:
+        memories[address] = _Guarded(array, name.rpartition(" ")[2])
+    return ctypes.c_void_p(memories[address].inside.ctypes.data)
+
+
+def _scalar(name: str, argument: Any, letter: str) -> Any:
+    wanted = np.dtype(letter)
+    if not isinstance(argument, np.generic) or argument.dtype != wanted:
+        got = f"{argument.dtype}" if isinstance(argument, np.generic) else type(argument).__name__
+        raise EmulationError(f"{name} requires a NumPy scalar of {wanted} but got {got}")
+    return np.ctypeslib.as_ctypes_type(wanted)(argument.item())
+
+
+@functools.lru_cache(512)
+def _compiled(name: str, text: str, entry: str) -> tuple[Any, threading.Lock]:
+    """The library of one entry, and a lock, because what it runs on is global in it."""
+    need = missing()
+    if need is not None:
+        raise KernelUnavailable(name, f"the emulation lacks {need}")
+    whole = f"{text}\nEMULATION_ENTRY({entry})\n"
+    digest = hashlib.sha256("\0".join((*_OPTIONS, _HEADER.read_text("utf-8"), whole)).encode()).hexdigest()[:24]
+    path = _cache() / f"{name}-{digest}.so"
+    if not path.exists():
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            made = Path(folder) / "kernel.so"
+            command = ["g++", *_OPTIONS, "-include", str(_HEADER), "-x", "c++", "-", "-o", str(made)]
+            done = subprocess.run(command, input=whole, capture_output=True, text=True, check=False)
+            if done.returncode:
+                errors = [line for line in done.stderr.splitlines() if "error" in line] or [done.stderr]
+                raise KernelUnavailable(name, f"{entry} does not compile for the CPU: {errors[0]}")
+            made.replace(path)
+    library = ctypes.CDLL(str(path))
+    library.metagrad_letters.restype = ctypes.c_char_p
+    return library, threading.Lock()
+
+
+def _cache() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(base) / "metagrad" / "emulation"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

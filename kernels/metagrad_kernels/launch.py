@@ -1,0 +1,89 @@
+"""How a CUDA kernel is launched: by the array's own namespace, CuPy or the emulation, from the same source."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_INCLUDE = re.compile(r'^#include "(.+)"$', re.MULTILINE)
+_HERE = Path(__file__).parent
+
+COMPILE_OPTIONS = ("-std=c++17",)
+_TYPES = {
+    "float32": "float",
+    "float64": "double",
+    "float16": "half",
+    "uint8": "unsigned char",
+    "uint16": "unsigned short",
+    "int32": "int",
+    "int64": "long",
+}
+
+
+def type_name(dtype: Any) -> str:
+    """What C++ calls a dtype."""
+    return _TYPES[dtype.name]
+
+
+def namespace(array: Any) -> Any:
+    """The module of functions that goes with an array: `numpy`, `cupy` or `metagrad_kernels.emulation.arrays`."""
+    return sys.modules[type(array).__module__]
+
+
+class Source:
+    """A file of CUDA C++ beside the module that names it.
+
+    Attributes:
+        path: where it is.
+        entries: what may be launched, as C++ names it (`relu<float>`), and the most registers that it may take of a
+            thread. All of them are compiled, measured and emulated where there is no GPU.
+    """
+
+    def __init__(self, beside: str, name: str, entries: Mapping[str, int]) -> None:
+        self.path = Path(beside).parent / name
+        self.entries = dict(entries)
+
+    @functools.cached_property
+    def text(self) -> str:
+        """The source with its headers in place, so that it needs no path and a cache sees every change."""
+        return _expanded(self.path, set())
+
+    def launch(self, entry: str, grid: Iterable[int], block: Iterable[int], *arguments: Any) -> None:
+        """Run it on the stream that is current, or in the emulation.
+
+        `arguments`: device arrays, of which the kernel gets the address, and NumPy scalars of its own types.
+
+        Raises:
+            KeyError: an entry that is not declared.
+            KernelUnavailable: it does not compile; the message has the file and the compiler's first error.
+        """
+        if entry not in self.entries:
+            raise KeyError(f"[{self.path.name}] requires an entry among {list(self.entries)} but got {entry!r}")
+        array = next(a for a in arguments if a is not None and not isinstance(a, np.generic))
+        launcher = namespace(array)
+        if launcher.__name__ == "cupy":
+            launcher = importlib.import_module(f"{__package__}.cuda")
+        launcher.launch(self, entry, tuple(grid), tuple(block), arguments)
+
+
+def _expanded(path: Path, seen: set[Path]) -> str:
+    """The text of a file and of what it includes; `#line` keeps the compiler's messages true."""
+    seen.add(path)
+    text = path.read_text("utf-8")
+
+    def included(match: re.Match[str]) -> str:
+        header = next(p for p in (path.parent / match[1], _HERE / match[1]) if p.exists())
+        line = text.count("\n", 0, match.start()) + 2
+        inside = "" if header in seen else _expanded(header, seen)
+        return f'{inside}\n#line {line} "{path.name}"'
+
+    return f'#line 1 "{path.name}"\n{_INCLUDE.sub(included, text)}'
