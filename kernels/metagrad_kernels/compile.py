@@ -65,12 +65,12 @@ def measure(source: Source, entry: str, architecture: str) -> Measured:
     text = log.getvalue()
     registers, shared = _number(r"Used (\d+) registers", text), _number(r"(\d+) bytes smem", text)
     spilled = max(_number(rf"(\d+) bytes {what}", text) for what in ("stack frame", "spill stores", "spill loads"))
-    error = ""
+    wrong = ""
     if spilled:
-        error = f"spills {spilled} bytes"
+        wrong = f"spills {spilled} bytes"
     elif registers > source.entries[entry]:
-        error = f"takes {registers} registers, more than {source.entries[entry]}"
-    return Measured(source.path.name, entry, architecture, registers, spilled, shared, error)
+        wrong = f"takes {registers} registers, more than {source.entries[entry]}"
+    return Measured(source.path.name, entry, architecture, registers, spilled, shared, wrong)
 
 
 def _number(pattern: str, text: str) -> int:

@@ -179,20 +179,20 @@ def _function(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def empty(shape: Any, dtype: Any = float, order: str = "C") -> ndarray:
+def empty(shape: Any, dtype: Any = float, order: Any = "C") -> ndarray:
     """Memory full of NaN, or of -1, aligned as CuPy's is."""
     dtype = np.dtype(dtype)
     sizes = (shape,) if isinstance(shape, int) else tuple(shape)
     count = int(np.prod(sizes, dtype=np.int64)) * dtype.itemsize
     memory = np.full(count + _ALIGNMENT, 0xFF, np.uint8)
     begin = -memory.ctypes.data % _ALIGNMENT
-    return ndarray(memory[begin : begin + count].view(dtype).reshape(sizes, order=order))  # type: ignore[call-overload]
+    return ndarray(memory[begin : begin + count].view(dtype).reshape(sizes, order=order))
 
 
-def asarray(x: Any, dtype: Any = None, order: str | None = None) -> ndarray:
+def asarray(x: Any, dtype: Any = None, order: Any = None) -> ndarray:
     """Of a NumPy array, a list or a number: a copy that stands for one on the device. Of an ndarray, itself."""
     if isinstance(x, ndarray):
-        return wrapped(np.asarray(x.host, dtype=dtype, order=order))  # type: ignore[no-any-return,call-overload]
+        return wrapped(np.asarray(x.host, dtype=dtype, order=order))  # type: ignore[no-any-return]
     host = np.asarray(x, dtype=dtype)
     copy = empty(host.shape, host.dtype)
     copy.host[...] = host
