@@ -24,6 +24,9 @@ CUPY = cupy_or_none()
 needs_cuda = pytest.mark.skipif(
     CUPY is None and emulation.missing() is not None, reason=f"no GPU, and the emulation lacks {emulation.missing()}"
 )
+needs_emulation = pytest.mark.skipif(
+    emulation.missing() is not None, reason=f"the emulation lacks {emulation.missing()}"
+)
 IMPLEMENTATIONS = ["reference", "cpu", pytest.param("cuda", marks=needs_cuda)]
 each_implementation = pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 
