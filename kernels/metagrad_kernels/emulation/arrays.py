@@ -29,6 +29,13 @@ class Device:
     id = 0
 
 
+class Memory:
+    """Where an array begins."""
+
+    def __init__(self, ptr: int) -> None:
+        self.ptr = ptr
+
+
 class ndarray:
     """An array that stands for one on a GPU; `host` is the memory it has here."""
 
@@ -48,6 +55,7 @@ class ndarray:
     nbytes = property(lambda self: self.host.nbytes)
     flags = property(lambda self: self.host.flags)
     T = property(lambda self: wrapped(self.host.T))
+    data = property(lambda self: Memory(self.host.ctypes.data))
 
     def get(self, *, out: Any = None) -> np.ndarray[Any, Any]:
         """A copy in NumPy."""
