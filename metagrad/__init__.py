@@ -41,7 +41,7 @@ from .transforms import (
 )
 
 if _TYPE_CHECKING:
-    from . import data, inspect, meta, testing
+    from . import cuda, data, inspect, meta, testing
 
 __version__ = "0.1.0"
 
@@ -52,7 +52,7 @@ _keep_freed_memory()
 
 def __getattr__(name: str) -> _Any:
     """What stands above the engine is imported on first use, so that `import metagrad` stays fast."""
-    if name in ("data", "inspect", "meta", "testing"):
+    if name in ("cuda", "data", "inspect", "meta", "testing"):
         return _importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
@@ -64,6 +64,7 @@ __all__ = [  # noqa: PLE0604
     "Primitive",
     "Tensor",
     "checkpoint",
+    "cuda",
     "custom_vjp",
     "data",
     "debug_nans",

@@ -24,7 +24,7 @@ ARRAYS = CORE | {"arrays"}
 OPS = ARRAYS | {"ops", "operations", "linalg"}
 TRANSFORMS = OPS | {"transforms"}
 LAYERS = TRANSFORMS | {"nn", "optim", "random", "serialization"}
-META = LAYERS | {"data", "meta"}
+META = LAYERS | {"cuda", "data", "meta"}
 
 MAY_IMPORT = {
     "errors": set(),
@@ -34,6 +34,7 @@ MAY_IMPORT = {
     "operations": OPS,
     "linalg": OPS,
     "transforms": OPS,
+    "cuda": ARRAYS | {"metagrad_kernels"},
     "nn": LAYERS,
     "optim": LAYERS,
     "random": LAYERS,

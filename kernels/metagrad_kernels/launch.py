@@ -40,6 +40,11 @@ def namespace(array: Any) -> Any:
     return sys.modules[type(array).__module__]
 
 
+def aligned(*arrays: Any, to: int = 16) -> bool:
+    """Whether all arrays begin at a multiple of so many bytes, so that a thread may read as many at once."""
+    return all(array.data.ptr % to == 0 for array in arrays)
+
+
 class Source:
     """A file of CUDA C++ beside the module that names it.
 
@@ -74,6 +79,13 @@ class Source:
         if launcher.__name__ == "cupy":
             launcher = importlib.import_module(f"{__package__}.cuda")
         launcher.launch(self, entry, tuple(grid), tuple(block), arguments)
+
+
+def recording(array: Any) -> Any:
+    """A new, empty `Recording` for the device of an array: the GPU's, or the emulation's."""
+    name = namespace(array).__name__
+    module = "cuda" if name == "cupy" else "emulation.recording"
+    return importlib.import_module(f"{__package__}.{module}").Recording()
 
 
 def _expanded(path: Path, seen: set[Path]) -> str:

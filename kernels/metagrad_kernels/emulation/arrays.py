@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .build import launch
+from .recording import recorded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,10 +108,10 @@ class ndarray:
         return iter([self[i] for i in range(len(self))])
 
     def __getitem__(self, index: Any) -> Any:
-        return wrapped(self.host[bare(index)])
+        return wrapped(recorded(operator.getitem, (self.host, bare(index)), {}))
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        self.host[bare(index)] = bare(value)
+        recorded(operator.setitem, (self.host, bare(index), bare(value)), {})
 
     def __repr__(self) -> str:
         return repr(self.host)
@@ -130,7 +131,7 @@ def _operator(name: str) -> Callable[..., Any]:
             for other in others
         ):
             return NotImplemented
-        return wrapped(getattr(self.host, name)(*bare(others)))
+        return wrapped(recorded(getattr(np.ndarray, name), (self.host, *bare(others)), {}))
 
     method.__name__ = name
     return method
@@ -181,7 +182,7 @@ def wrapped(x: Any) -> Any:
 
 def _function(function: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
-        return wrapped(function(*bare(args), **{k: bare(v) for k, v in kwargs.items()}))
+        return wrapped(recorded(function, bare(args), {k: bare(v) for k, v in kwargs.items()}))
 
     return call
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import KernelUnavailable
+from .recording import note
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,6 +107,7 @@ def launch(
         raise EmulationError(f"[{name}] {message.value.decode()}")
     for memory in memories.values():
         memory.hand_back(f"[{name}] argument {memory.position}")
+    note(lambda: launch(source, entry, grid, block, arguments))
 
 
 class _Guarded:

@@ -8,6 +8,8 @@
 #pragma once
 
 #include <algorithm>
+#include <csetjmp>
+#include <csignal>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -15,6 +17,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <limits>
+#include <pthread.h>
 #include <random>
 #include <string>
 #include <sys/mman.h>
@@ -135,6 +138,8 @@ struct Machine {
   dim3 grid, block;
   uint3 place;
   std::string failure;
+  pthread_t owner;
+  sigjmp_buf escape;
 };
 
 static Machine* machine = nullptr;
@@ -267,6 +272,34 @@ inline std::string deadlock() {
   return text;
 }
 
+// An address that is no memory at all: the kernel's failure, not the process's end.
+struct Trap {
+  static void caught(int number) {
+    if (machine && pthread_equal(machine->owner, pthread_self())) siglongjmp(machine->escape, 1);
+    std::signal(number, SIG_DFL);
+    std::raise(number);
+  }
+  Trap() : stack(64 << 10) {
+    stack_t own{};
+    own.ss_sp = stack.data();
+    own.ss_size = stack.size();
+    sigaltstack(&own, &before);
+    struct sigaction action{};
+    action.sa_handler = caught;
+    action.sa_flags = SA_ONSTACK | SA_NODEFER;
+    sigaction(SIGSEGV, &action, &segv);
+    sigaction(SIGBUS, &action, &bus);
+  }
+  ~Trap() {
+    sigaction(SIGSEGV, &segv, nullptr);
+    sigaction(SIGBUS, &bus, nullptr);
+    sigaltstack(&before, nullptr);
+  }
+  std::vector<char> stack;
+  stack_t before{};
+  struct sigaction segv{}, bus{};
+};
+
 inline void run_block(int schedule, std::mt19937& random) {
   auto& threads = machine->threads;
   std::memset(machine->shared, POISON, SHARED);
@@ -326,6 +359,8 @@ int launch(void (*kernel)(A...), const Launch& how, void** arguments, std::index
     auto& [kernel, arguments] = *static_cast<std::tuple<void (*)(A...), void**>*>(given);
     kernel(*static_cast<std::remove_reference_t<A>*>(arguments[I])...);
   };
+  here.owner = pthread_self();
+  Trap trap;
   here.grid = dim3(how.grid[0], how.grid[1], how.grid[2]);
   here.block = dim3(how.block[0], how.block[1], how.block[2]);
   unsigned count = here.block.x * here.block.y * here.block.z;
@@ -349,7 +384,8 @@ int launch(void (*kernel)(A...), const Launch& how, void** arguments, std::index
     if (!here.failure.empty()) break;
     here.place = {static_cast<unsigned>(i % here.grid.x), static_cast<unsigned>(i / here.grid.x % here.grid.y),
                   static_cast<unsigned>(i / here.grid.x / here.grid.y)};
-    run_block(how.schedule, random);
+    if (sigsetjmp(here.escape, 1)) here.failure = "an access to an address that is no array's, by " + where(*here.running);
+    else run_block(how.schedule, random);
   }
   if (here.stacks != MAP_FAILED) munmap(here.stacks, count * STACK);
   machine = nullptr;
