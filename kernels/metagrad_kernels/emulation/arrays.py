@@ -8,7 +8,7 @@ TypeError, and a copy to the host is one only by `get`, `item` and the like.
 from __future__ import annotations
 
 import operator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -27,6 +27,12 @@ class Device:
     """The one device there is."""
 
     id = 0
+
+
+class Memory(NamedTuple):
+    """Where an array's numbers are."""
+
+    ptr: int
 
 
 class ndarray:
@@ -48,6 +54,7 @@ class ndarray:
     nbytes = property(lambda self: self.host.nbytes)
     flags = property(lambda self: self.host.flags)
     T = property(lambda self: wrapped(self.host.T))
+    data = property(lambda self: Memory(self.host.ctypes.data))
 
     def get(self, *, out: Any = None) -> np.ndarray[Any, Any]:
         """A copy in NumPy."""
