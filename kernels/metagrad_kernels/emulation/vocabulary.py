@@ -73,7 +73,23 @@ FUNCTIONS = {
 SIGNATURELESS = frozenset({"matmul", "result_type", "shares_memory"})
 """Functions that take any number of arguments, or do not say which."""
 
-METHODS = frozenset("""all any astype copy max min ravel reshape squeeze sum swapaxes transpose view""".split())
+METHODS = frozenset(
+    {
+        "all",
+        "any",
+        "astype",
+        "copy",
+        "max",
+        "min",
+        "ravel",
+        "reshape",
+        "squeeze",
+        "sum",
+        "swapaxes",
+        "transpose",
+        "view",
+    }
+)
 ATTRIBUTES = frozenset({"imag", "real"})
 
 READS_THE_DEVICE = frozenset({"argwhere", "asnumpy", "nonzero", "unique"})
