@@ -53,3 +53,42 @@ template <int N> __device__ __forceinline__ void wait_for_copies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
 #endif
 }
+
+// TF32: float with a fraction of 10 bits. Rounded to the nearest, ties away from zero.
+__device__ __forceinline__ float round_to_tf32(float x) {
+#ifdef METAGRAD_EMULATION
+  unsigned bits = __float_as_uint(x);
+  if ((bits & 0x7F800000u) == 0x7F800000u) return x;
+  return __uint_as_float((bits + 0x1000u) & ~0x1FFFu);
+#else
+  unsigned bits;
+  asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(x));
+  return __uint_as_float(bits);
+#endif
+}
+
+// d += a b on tensor cores, by a whole warp: a is 16 x 8, b is 8 x 8, d is 16 x 8. Of each operand only the bits of TF32
+// are read; products are exact, and the hardware chooses how it sums them. With q = lane / 4 and r = lane % 4, a lane has
+//   a: [q][r], [q + 8][r], [q][r + 4], [q + 8][r + 4]    b: [r][q], [r + 4][q]
+//   d: [q][2 r], [q][2 r + 1], [q + 8][2 r], [q + 8][2 r + 1]
+__device__ __forceinline__ void mma_16x8x8_tf32(float (&d)[4], const float (&a)[4], const float (&b)[2]) {
+#ifdef METAGRAD_EMULATION
+  struct Operands { float a[4], b[2]; };
+  auto read = [](float x) { return static_cast<double>(__uint_as_float(__float_as_uint(x) & ~0x1FFFu)); };
+  Operands all[emulation::WARP];
+  emulation::gather(Operands{{a[0], a[1], a[2], a[3]}, {b[0], b[1]}}, all, __LINE__);
+  unsigned q = emulation::lane() / 4, r = emulation::lane() % 4;
+  for (unsigned i = 0; i < 4; ++i) {
+    unsigned low = i / 2, column = 2 * r + i % 2;
+    double sum = d[i];
+    for (unsigned k = 0; k < 8; ++k)
+      sum += read(all[4 * q + k % 4].a[low + k / 4 * 2]) * read(all[4 * column + k % 4].b[k / 4]);
+    d[i] = static_cast<float>(sum);
+  }
+#else
+  asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(__float_as_uint(a[0])), "r"(__float_as_uint(a[1])), "r"(__float_as_uint(a[2])), "r"(__float_as_uint(a[3])),
+        "r"(__float_as_uint(b[0])), "r"(__float_as_uint(b[1])));
+#endif
+}

@@ -40,6 +40,11 @@ def namespace(array: Any) -> Any:
     return sys.modules[type(array).__module__]
 
 
+def aligned(*arrays: Any, to: int = 16) -> bool:
+    """Whether all arrays begin at a multiple of so many bytes, so that a thread may read as many at once."""
+    return all(array.data.ptr % to == 0 for array in arrays)
+
+
 class Source:
     """A file of CUDA C++ beside the module that names it.
 

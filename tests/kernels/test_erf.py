@@ -6,17 +6,18 @@ import math
 
 import numpy as np
 import pytest
+from places import each_implementation, run
 
 from metagrad_kernels import erf
 
 X = np.concatenate([np.linspace(-7, 7, 40_001), [0.0, -0.0, 1e-300, np.inf, -np.inf, np.nan]])
 
 
-@pytest.mark.parametrize("implementation", ["reference", "cpu"])
+@each_implementation
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_values_are_the_error_function_within_two_units(implementation, dtype):
     x = X.astype(dtype)
-    found = erf(x, implementation=implementation)
+    found = run(erf, x, implementation=implementation)
     assert found.dtype == dtype
     expected = np.array([math.erf(v) for v in x.tolist()]).astype(dtype)
     finite = np.isfinite(expected)
@@ -24,12 +25,12 @@ def test_values_are_the_error_function_within_two_units(implementation, dtype):
     np.testing.assert_array_equal(np.isnan(found), ~finite)
 
 
-@pytest.mark.parametrize("implementation", ["reference", "cpu"])
+@each_implementation
 def test_any_shape_and_stride_gives_a_new_array(implementation):
     x = np.linspace(-1, 1, 24).reshape(4, 6)
     for view in (x, x.T, x[::2, ::-3], x[:0], x[0, 0, None][0:1].reshape(())):
         before = view.copy()
-        found = erf(view, implementation=implementation)
+        found = run(erf, view, implementation=implementation)
         assert found.shape == view.shape
         assert found.flags.c_contiguous
         np.testing.assert_allclose(found, np.vectorize(math.erf, otypes=[float])(view), rtol=1e-15)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from places import each_implementation, needs_cuda, run
 
 from metagrad_kernels.normalization import OPERATION, cpu, pullback, pullback_gradients, standardize
 
-IMPLEMENTATIONS = ["reference", "cpu"]
-each_implementation = pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+fast_implementation = pytest.mark.parametrize("implementation", ["cpu", pytest.param("cuda", marks=needs_cuda)])
 ROUNDING = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 2e-14}
 EPS = 1e-3
 
@@ -29,12 +29,12 @@ def problems(draw, rows=(1, 2, 3, 10, 64, 65, 150)):
 
 
 def everything(x, g, c, implementation):
-    y, s = standardize(x, EPS, implementation=implementation)
+    y, s = run(standardize, x, EPS, implementation=implementation)
     return (
         y,
         s,
-        pullback(y, s, g, implementation=implementation),
-        *pullback_gradients(y, s, g, c, implementation=implementation),
+        run(pullback, y, s, g, implementation=implementation),
+        *run(pullback_gradients, y, s, g, c, implementation=implementation),
     )
 
 
@@ -82,10 +82,11 @@ def test_results_are_what_the_definition_and_its_derivatives_say(implementation,
         np.testing.assert_allclose(a, b.astype(x.dtype), rtol=0, atol=10 * ROUNDING[x.dtype] * size)
 
 
+@fast_implementation
 @settings(deadline=None, max_examples=40)
 @given(problem=problems())
-def test_the_implementations_agree(problem):
-    for a, b in zip(*(everything(*problem, name) for name in IMPLEMENTATIONS), strict=True):
+def test_the_implementations_agree(implementation, problem):
+    for a, b in zip(*(everything(*problem, name) for name in (implementation, "reference")), strict=True):
         size = float(np.abs(b).max(initial=1)) + problem[0].shape[1] ** 0.5
         np.testing.assert_allclose(a, b, rtol=0, atol=ROUNDING[b.dtype] * size)
 
@@ -103,15 +104,16 @@ def test_the_number_of_threads_does_not_change_a_bit(use_threads, shape):
             np.testing.assert_array_equal(a, b)
 
 
+@fast_implementation
 @pytest.mark.parametrize("dtype", ROUNDING)
-def test_many_rows_are_summed_in_strips(dtype):
+def test_many_rows_are_summed_in_strips(implementation, dtype):
     """Of unlike means and sizes: what strips are put together by is not lost in rounding."""
     rng = np.random.default_rng(0)
     rows = cpu.MANY + 500
     level = np.repeat(rng.standard_normal((2, 4, 5)) * 10, rows // 3, axis=1)[:, :rows]
     x, g, c = rng.standard_normal((3, *level.shape)).astype(dtype)
     x = (x * np.exp(level / 10) + level).astype(dtype)
-    for a, b in zip(*(everything(x, g, c, name) for name in IMPLEMENTATIONS), strict=True):
+    for a, b in zip(*(everything(x, g, c, name) for name in (implementation, "reference")), strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=ROUNDING[b.dtype] * (np.abs(b).max() + rows**0.5))
 
 
@@ -119,14 +121,14 @@ def test_many_rows_are_summed_in_strips(dtype):
 def test_a_large_mean_does_not_spoil_the_variance(implementation):
     """The squares are of centred numbers: a sum of squares less a squared sum would lose all digits here."""
     x = np.random.default_rng(0).standard_normal((1, 1000, 1)).astype(np.float32)
-    y, s = standardize(x + np.float32(1000), 1e-12, implementation=implementation)
+    y, s = run(standardize, x + np.float32(1000), 1e-12, implementation=implementation)
     np.testing.assert_allclose(s, 1 / x.std(), rtol=1e-4)
     np.testing.assert_allclose(y.std(), 1, rtol=1e-5)
 
 
 @each_implementation
 def test_equal_numbers_give_zeros(implementation):
-    y, s = standardize(np.full((1, 5, 2), 3.0), EPS, implementation=implementation)
+    y, s = run(standardize, np.full((1, 5, 2), 3.0), EPS, implementation=implementation)
     np.testing.assert_array_equal(y, 0)
     np.testing.assert_allclose(s, EPS**-0.5)
 

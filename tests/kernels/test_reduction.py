@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from places import each_implementation, run
 
 from metagrad_kernels.reduction import sum_rows
-
-each_implementation = pytest.mark.parametrize("implementation", ["reference", "cpu"])
 
 
 @st.composite
@@ -30,7 +29,7 @@ def arrays(draw):
 @settings(deadline=None)
 @given(x=arrays())
 def test_each_sum_is_exact_to_rounding(implementation, x):
-    got = sum_rows(x, implementation=implementation)
+    got = run(sum_rows, x, implementation=implementation)
     assert (got.shape, got.dtype) == ((x.shape[0], x.shape[2]), x.dtype)
     for a, b in np.ndindex(got.shape):
         column = x[a, :, b].astype(float)
@@ -42,7 +41,7 @@ def test_each_sum_is_exact_to_rounding(implementation, x):
 def test_a_long_sum_of_float32_does_not_stall(implementation):
     """Beyond 2^24 ones a plain float32 sum stays where it is."""
     x = np.ones((1, 1 << 25, 1), np.float32)
-    np.testing.assert_array_equal(sum_rows(x, implementation=implementation), 1 << 25)
+    np.testing.assert_array_equal(run(sum_rows, x, implementation=implementation), 1 << 25)
 
 
 @pytest.mark.parametrize("shape", [(1, 300, 70), (7, 100, 64)])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from places import each_implementation, run
 
 from metagrad_kernels.row_addition import add_row
 
@@ -19,13 +20,13 @@ def problems(draw):
     return x, row
 
 
-@pytest.mark.parametrize("implementation", ["reference", "cpu"])
+@each_implementation
 @settings(deadline=None)
 @given(problem=problems())
 def test_each_element_is_its_own_and_that_of_the_row(implementation, problem):
     x, row = problem
     before = x.copy(), row.copy()
-    got = add_row(x, row, implementation=implementation)
+    got = run(add_row, x, row, implementation=implementation)
     assert (got.shape, got.dtype) == (x.shape, x.dtype)
     assert got.flags.c_contiguous
     for a, i, j in np.ndindex(x.shape):

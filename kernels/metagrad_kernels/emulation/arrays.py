@@ -69,6 +69,13 @@ class Memory(NamedTuple):
     ptr: int
 
 
+class Memory:
+    """Where an array begins."""
+
+    def __init__(self, ptr: int) -> None:
+        self.ptr = ptr
+
+
 class ndarray:
     """An array that stands for one on a GPU; `host` is the memory it has here."""
 

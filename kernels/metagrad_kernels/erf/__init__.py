@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..dispatch import CPU, REFERENCE, Operation
+from ..dispatch import CPU, CUDA, REFERENCE, Operation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-OPERATION = Operation(__name__, CPU, REFERENCE)
+OPERATION = Operation(__name__, CPU, REFERENCE, CUDA)
 
 
 def erf(x: NDArray[Any], *, implementation: str | None = None) -> NDArray[Any]:

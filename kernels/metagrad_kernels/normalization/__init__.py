@@ -22,14 +22,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..dispatch import CPU, FLOATS, REFERENCE, Operation
+from ..dispatch import CPU, CUDA, FLOATS, REFERENCE, Operation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
 
-OPERATION = Operation(__name__, CPU, REFERENCE)
+OPERATION = Operation(__name__, CPU, REFERENCE, CUDA)
 
 
 def standardize(x: Array, eps: float, *, implementation: str | None = None) -> tuple[Array, Array]:

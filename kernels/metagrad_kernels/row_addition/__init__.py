@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..dispatch import CPU, FLOATS, REFERENCE, Operation
+from ..dispatch import CPU, CUDA, FLOATS, REFERENCE, Operation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-OPERATION = Operation(__name__, CPU, REFERENCE)
+OPERATION = Operation(__name__, CPU, REFERENCE, CUDA)
 
 
 def add_row(x: NDArray[Any], row: NDArray[Any], *, implementation: str | None = None) -> NDArray[Any]:
