@@ -121,7 +121,9 @@ def test_a_read_by_the_host_is_refused_with_its_line(device, read):
     captured = mg.cuda.capture(reads)
     x = mg.asarray(1.0, device=device)
     captured(x)
-    with pytest.raises(CaptureError, match=r"^\[capture\] requires .* a read by \w+ at .*test_capture.py:\d+ in .*: .*read"):
+    with pytest.raises(
+        CaptureError, match=r"^\[capture\] requires .* a read by \w+ at .*test_capture.py:\d+ in .*: .*read"
+    ):
         captured(x)
     assert float(x) == 1, "and outside values can be read again"
 
