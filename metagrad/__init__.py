@@ -12,6 +12,8 @@ import sys as _sys
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
+from metagrad_kernels.precision import precision
+
 from . import errors, linalg, nn, optim, random
 from .arrays import adopt as _adopt
 from .arrays import from_dlpack, to_device
@@ -87,6 +89,7 @@ __all__ = [  # noqa: PLE0604
     "named_scope",
     "nn",
     "optim",
+    "precision",
     "random",
     "save",
     "stop_gradient",

@@ -44,7 +44,7 @@ MAY_IMPORT = {
     "rl": META,
     "testing": TRANSFORMS,
     "inspect": TRANSFORMS,
-    "__init__": META | {"rl", "testing", "inspect"},
+    "__init__": META | {"rl", "testing", "inspect", "metagrad_kernels"},
     "__main__": META | {"rl", "testing", "inspect", "__init__", "metagrad_kernels"},
 }
 

@@ -260,7 +260,7 @@ def _on_memory(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-@functools.cache
+@functools.lru_cache(256)
 def _function(name: str) -> Callable[..., Any]:
     """NumPy's function of this name, for the arguments that CuPy's has."""
     home: Any = functools.reduce(getattr, name.split(".")[:-1], np)
@@ -300,7 +300,7 @@ class _Ufunc:
         raise NotImplementedError(f"`cupy_{self.name}.{name}` is not supported")
 
 
-_ufunc = functools.cache(_Ufunc)
+_ufunc = functools.lru_cache(256)(_Ufunc)
 
 
 def empty(shape: Any, dtype: Any = float, order: Any = "C") -> ndarray:

@@ -30,7 +30,8 @@ def recorded(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) ->
     if isinstance(result, np.generic):
         result = np.asarray(result)
     if _tape.get() is not None:
-        kept = [_own(x, args) for x in (result if isinstance(result, tuple | list) else (result,))]
+        given = (getattr(function, "__self__", None), *args, *kwargs.values())
+        kept = [_own(x, given) for x in (result if isinstance(result, tuple | list) else (result,))]
 
         def again() -> None:
             fresh = function(*args, **kwargs)
@@ -42,10 +43,10 @@ def recorded(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) ->
     return result
 
 
-def _own(result: Any, args: Any) -> Any:
-    """A result that has memory of its own; None for a view of an argument, and for what is no array."""
-    given = [x for x in args if isinstance(x, np.ndarray)]
-    is_own = isinstance(result, np.ndarray) and not any(np.may_share_memory(result, x) for x in given)
+def _own(result: Any, given: Any) -> Any:
+    """A result that has memory of its own; None for a view of what was given, and for what is no array."""
+    arrays = [x for x in given if isinstance(x, np.ndarray)]
+    is_own = isinstance(result, np.ndarray) and not any(np.may_share_memory(result, x) for x in arrays)
     return result if is_own else None
 
 
