@@ -1,10 +1,10 @@
 // CUDA C++ on the CPU: included before a kernel's source, which g++ then compiles as it stands.
 //
 // Each thread of a block is a fiber; blocks run one after another, in one thread of the system. A fiber runs until it
-// meets a barrier, and which one runs next is the schedule's choice: forward, in reverse, or at random. A kernel that
-// lacks a barrier is right under one of them and wrong under another. Shared memory is poisoned (NaN, or -1) before
-// each block, copies of `cp.async` arrive when they are waited for and not before, and a block that cannot go on says
-// which thread waits at which line.
+// meets a barrier, and which one runs next is the schedule's choice: forward, in reverse, or at random, where a warp
+// sometimes goes alone as far as it can. A kernel that lacks a barrier is right under one of them and wrong under another.
+// Shared memory is poisoned (NaN, or -1) before each block, copies of `cp.async` arrive when they are waited for and not
+// before, and a block that cannot go on says which thread waits at which line.
 #pragma once
 
 #include <algorithm>
@@ -224,27 +224,33 @@ inline void land(std::vector<Copy>& group) {
   group.clear();
 }
 
+// Let the lanes of a warp go on whose collective is complete; false if there are none.
+inline bool release_warp(std::size_t first) {
+  auto& threads = machine->threads;
+  std::size_t last = std::min(first + WARP, threads.size());
+  bool any = false;
+  for (std::size_t i = first; i < last; ++i) {
+    if (threads[i].state != State::in_warp) continue;
+    unsigned mask = threads[i].mask;
+    bool complete = true;
+    for (std::size_t k = 0; k < WARP && complete; ++k) {
+      if (!(mask >> k & 1)) continue;
+      complete = first + k < last && threads[first + k].state == State::in_warp && threads[first + k].mask == mask &&
+                 threads[first + k].line == threads[i].line;
+    }
+    if (!complete) continue;
+    for (std::size_t k = 0; k < WARP; ++k)
+      if (mask >> k & 1) threads[first + k].state = State::ready;
+    any = true;
+  }
+  return any;
+}
+
 // Let those go on whose barrier or collective is complete; false if no one can.
 inline bool release() {
   auto& threads = machine->threads;
   bool any = false;
-  for (std::size_t first = 0; first < threads.size(); first += WARP) {
-    std::size_t last = std::min(first + WARP, threads.size());
-    for (std::size_t i = first; i < last; ++i) {
-      if (threads[i].state != State::in_warp) continue;
-      unsigned mask = threads[i].mask;
-      bool complete = true;
-      for (std::size_t k = 0; k < WARP && complete; ++k) {
-        if (!(mask >> k & 1)) continue;
-        complete = first + k < last && threads[first + k].state == State::in_warp && threads[first + k].mask == mask &&
-                   threads[first + k].line == threads[i].line;
-      }
-      if (!complete) continue;
-      for (std::size_t k = 0; k < WARP; ++k)
-        if (mask >> k & 1) threads[first + k].state = State::ready;
-      any = true;
-    }
-  }
+  for (std::size_t first = 0; first < threads.size(); first += WARP) any = release_warp(first) || any;
   if (any) return true;
   int line = -1;
   for (Thread& t : threads) {
@@ -316,19 +322,27 @@ inline void run_block(int schedule, std::mt19937& random) {
   }
   std::vector<std::size_t> order(threads.size());
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = schedule == 1 ? order.size() - 1 - i : i;
+  auto run = [&](std::size_t i) {
+    if (threads[i].state != State::ready || !machine->failure.empty()) return false;
+    machine->running = &threads[i];
+    leave_for(machine->scheduler, threads[i].context);
+    return true;
+  };
   while (machine->failure.empty()) {
     if (schedule == 2) std::shuffle(order.begin(), order.end(), random);
+    bool ahead = schedule == 2 && random() % 2;  // each warp alone as far as it can, up to the block's next barrier
     bool ran = false, left = false;
     for (std::size_t i : order) {
-      Thread& t = threads[i];
-      if (t.state == State::ready) {
-        machine->running = &t;
-        leave_for(machine->scheduler, t.context);
-        ran = true;
-        if (!machine->failure.empty()) return;
+      ran = run(i) || ran;
+      if (ahead) {
+        std::size_t first = i / WARP * WARP, last = std::min(first + WARP, threads.size());
+        do
+          for (std::size_t k = first; k < last; ++k) run(k);
+        while (machine->failure.empty() && release_warp(first));
       }
-      left = left || t.state != State::done;
+      left = left || threads[i].state != State::done;
     }
+    if (!machine->failure.empty()) return;
     if (!left) break;
     if (!release() && !ran) machine->failure = deadlock();
   }
