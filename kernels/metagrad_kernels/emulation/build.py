@@ -127,7 +127,10 @@ class _Guarded:
                 raise EmulationError(
                     f"{name} was written to {touched[0] // self.array.itemsize + 1} elements {side} it"
                 )
-        self.bytes[...] = self.inside
+        if self.bytes.flags.writeable:
+            self.bytes[...] = self.inside
+        elif not np.array_equal(self.bytes, self.inside):
+            raise EmulationError(f"{name} was written to, and it is a view that is read-only")
 
 
 def _pointer(name: str, argument: Any, memories: dict[int, _Guarded]) -> Any:
