@@ -15,7 +15,7 @@ import sys
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -61,12 +61,6 @@ class Device:
 
     def __repr__(self) -> str:
         return "<emulated device>"
-
-
-class Memory(NamedTuple):
-    """Where an array's numbers are."""
-
-    ptr: int
 
 
 class Memory:
