@@ -29,7 +29,7 @@ META = LAYERS | {"data", "meta"}
 MAY_IMPORT = {
     "errors": set(),
     "core": {"errors"},
-    "arrays": CORE,
+    "arrays": CORE | {"metagrad_kernels"},
     "ops": ARRAYS | {"metagrad_kernels"},
     "operations": OPS,
     "linalg": OPS,

@@ -24,6 +24,7 @@ _TYPES = {
     "float16": "half",
     "uint8": "unsigned char",
     "uint16": "unsigned short",
+    "uint32": "unsigned int",
     "int32": "int",
     "int64": "long",
 }

@@ -1,0 +1,10 @@
+"""The scatter's kernels."""
+
+import numpy as np
+
+from metagrad_kernels.scatter import last_writer, scatter_add
+
+_RNG = np.random.default_rng(0)
+_X, _INDEX = _RNG.standard_normal((300, 5)).astype(np.float32), _RNG.integers(0, 40, 300)
+
+CASES = [("scatter_add", scatter_add, (_X, _INDEX, 41)), ("last_writer", last_writer, (_INDEX, 41))]
