@@ -60,18 +60,18 @@ class Sum(Reduction, Rearrangement):
     def forward(self, x: Any) -> Any:
         axes = self.axes
         # A product with ones: BLAS adds up rows several times faster than a reduction over any axis but the last.
-        if type(x) is not np.ndarray and namespace(x) is not np:
-            return np.sum(x, axis=axes, keepdims=self.keepdims)
+        on_device = type(x) is not np.ndarray and namespace(x) is not np
         if axes and x.size > 256 and x.dtype.kind == "f" and x.flags.c_contiguous:
             first, last = axes[0], axes[-1]
             if last + 1 < x.ndim and last - first + 1 == len(axes):
                 n = math.prod(x.shape[first : last + 1])
                 rows = x.reshape(math.prod(x.shape[:first]), n, math.prod(x.shape[last + 1 :]))
                 # BLAS would wake its own threads for larger ones, which then spin beside ours.
-                small = x.size < LARGE or x.dtype.char not in "fd"
-                sums = np.matmul(_ones(n, x.dtype), rows) if small else sum_rows(rows)
-                return sums.reshape(self.shape(x))
-        return _add_reduce(x, axis=axes, keepdims=self.keepdims)
+                if x.dtype.char in "fd" and (x.size >= LARGE or on_device):
+                    return sum_rows(rows).reshape(self.shape(x))
+                if not on_device:
+                    return np.matmul(_ones(n, x.dtype), rows).reshape(self.shape(x))
+        return (np.sum if on_device else _add_reduce)(x, axis=axes, keepdims=self.keepdims)
 
     def vjp(self, i: int, cotangent: Value, output: Value, x: Value) -> Value:
         return broadcast_to(self.expand(cotangent, x), x.shape)

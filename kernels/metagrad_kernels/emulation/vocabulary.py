@@ -57,7 +57,6 @@ FUNCTIONS = {
         "reshape": "a newshape order copy",
         "searchsorted": "a v side sorter",
         "shape": "a",
-        "size": "a axis",
         "stack": "tup axis out dtype casting",
         "sum": "a axis dtype out keepdims",
         "swapaxes": "a axis1 axis2",
