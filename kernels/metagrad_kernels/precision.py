@@ -29,17 +29,17 @@ def precision(name: str) -> Iterator[None]:
     Tensor([[3.],
             [3.]], dtype=float64)
     """
-    token = _current.set(checked(name))
+    token = _current.set(chosen("precision", name))
     try:
         yield
     finally:
         _current.reset(token)
 
 
-def checked(name: str | None) -> str:
+def chosen(operation: str, name: str | None) -> str:
     """A precision, where None is the one that is set; raises ValueError for a name that is none."""
     if name is None:
         return _current.get()
     if name not in PRECISIONS:
-        raise ValueError(f"[precision] requires 'float32' or 'tf32' but got {name!r}")
+        raise ValueError(f"[{operation}] requires a precision 'float32' or 'tf32' but got {name!r}")
     return name

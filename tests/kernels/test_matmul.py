@@ -133,7 +133,7 @@ def test_only_what_cannot_be_read_as_it_lies_is_copied():
         (lambda x: matmul(x, x[:1]), ValueError, r"\(a, n, k\) and \(a, k, m\) but got \(2, 3, 3\) and \(1, 3, 3\)"),
         (lambda x: matmul(x, x[:, :2]), ValueError, r"\(2, 3, 3\) and \(2, 2, 3\)"),
         (lambda x: matmul(x[0], x[0]), ValueError, r"\(3, 3\) and \(3, 3\)"),
-        (lambda x: matmul(x, x, precision="half"), ValueError, "'float32', 'tf32'.* but got 'half'"),
+        (lambda x: matmul(x, x, precision="half"), ValueError, "'float32' or 'tf32' but got 'half'"),
         (lambda x: matmul(x, x, implementation="fast"), ValueError, "reference"),
     ],
 )

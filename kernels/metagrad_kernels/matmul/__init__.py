@@ -6,7 +6,7 @@ Contract:
     An operand is read where it lies if its matrices are contiguous or the transposes of such, one behind the other, or
     if they all are one (a stride of 0 along a, as `broadcast_to` makes). Any other is copied first.
     precision, of products of float32: "float32", or "tf32", where a factor may be rounded to 10 bits of fraction; what
-    the sums are in is float32 in both. float64 is always float64.
+    the sums are in is float32 in both. float64 is always float64. None is what `metagrad_kernels.precision` has set.
     The same input gives the same bits on one kind of device. Implementations agree to rounding, that of the precision.
 """
 
@@ -15,17 +15,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..dispatch import CUDA, FLOATS, REFERENCE, Implementation, Operation
+from ..precision import chosen
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CUBLAS = Implementation("cublas", device="cuda", arrays=("cupy.ndarray",), install="pip install nvidia-cublas")
 OPERATION = Operation(__name__, CUBLAS, CUDA, REFERENCE)
-PRECISIONS = ("float32", "tf32")
 
 
 def matmul(
-    x: NDArray[Any], y: NDArray[Any], *, precision: str = "float32", implementation: str | None = None
+    x: NDArray[Any], y: NDArray[Any], *, precision: str | None = None, implementation: str | None = None
 ) -> NDArray[Any]:
     """x[i] @ y[i] for all i.
 
@@ -39,7 +39,5 @@ def matmul(
         raise TypeError(f"[matmul] requires two arrays of float32 or of float64 but got {x.dtype} and {y.dtype}")
     if x.ndim != 3 or y.ndim != 3 or x.shape[0] != y.shape[0] or x.shape[2] != y.shape[1]:
         raise ValueError(f"[matmul] requires arrays (a, n, k) and (a, k, m) but got {x.shape} and {y.shape}")
-    if precision not in PRECISIONS:
-        raise ValueError(f"[matmul] requires a precision among {PRECISIONS} but got {precision!r}")
-    result: NDArray[Any] = module.matmul(x, y, precision)
+    result: NDArray[Any] = module.matmul(x, y, chosen("matmul", precision))
     return result
