@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from places import needs_cuda, run
+from places import CUPY, needs_cuda, run
 
-from metagrad_kernels.scatter import last_writer, scatter_add
+from metagrad_kernels import emulation
+from metagrad_kernels.scatter import gather, last_writer, scatter_add
 
 each_implementation = pytest.mark.parametrize("implementation", ["reference", pytest.param("cuda", marks=needs_cuda)])
 
@@ -39,6 +40,39 @@ def test_rows_are_added_in_the_order_of_the_index(implementation, problem):
     np.testing.assert_array_equal(run(last_writer, index, size, implementation=implementation), last)
 
 
+@each_implementation
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_long_index_into_few_places_is_summed_to_rounding(implementation, dtype):
+    rng = np.random.default_rng(0)
+    x, index = rng.standard_normal((5000, 20)).astype(dtype), rng.integers(0, 5, 5000)
+    got = run(scatter_add, x, index, 6, implementation=implementation)
+    expected = np.stack([x[index == place].astype(np.longdouble).sum(axis=0) for place in range(6)])
+    np.testing.assert_allclose(got, expected.astype(dtype), rtol=0, atol=1000 * np.finfo(dtype).eps)
+
+
+@each_implementation
+@settings(max_examples=40)
+@given(data=st.data())
+def test_the_rows_that_an_index_names_are_read_whatever_they_are_of(implementation, data):
+    dtype = data.draw(st.sampled_from([np.float64, np.float32, np.int64, np.uint16, np.uint8, bool]))
+    size, width, n = data.draw(st.integers(1, 40)), data.draw(st.sampled_from([0, 1, 3, 8, 16, 50])), 45
+    rng = np.random.default_rng(0)
+    x, index = rng.integers(0, 200, (size, width)).astype(dtype), rng.integers(0, size, n)
+    got = run(gather, x, index, implementation=implementation)
+    assert (got.dtype, got.shape) == (dtype, (n, width))
+    np.testing.assert_array_equal(got, x[index])
+
+
+@needs_cuda
+def test_on_a_device_an_index_outside_touches_nothing():
+    xp = emulation.arrays if CUPY is None else CUPY
+    x, index = xp.asarray(np.ones((4, 3), np.float32)), xp.asarray(np.array([-1, 4, 2, 1 << 40]))
+    np.testing.assert_array_equal(gather(x, index).get(), [[np.nan] * 3, [np.nan] * 3, [1] * 3, [np.nan] * 3])
+    np.testing.assert_array_equal(gather(x.astype(np.int64), index).get()[:, 0], [-1, -1, 1, -1])
+    np.testing.assert_array_equal(scatter_add(x, index, 4).get(), [[0] * 3, [0] * 3, [1] * 3, [0] * 3])
+    np.testing.assert_array_equal(last_writer(index, 4).get(), [-1, -1, 2, -1])
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
@@ -47,6 +81,8 @@ def test_rows_are_added_in_the_order_of_the_index(implementation, problem):
         (lambda x, i: scatter_add(x, i[:1], 3), ValueError, r"\(2, 3\) and \(1,\)"),
         (lambda x, i: last_writer(x, 3), TypeError, "int64 but got float64"),
         (lambda x, i: last_writer(i[None], 3), ValueError, r"\(1, 2\)"),
+        (lambda x, i: gather(x, x[:, 0]), TypeError, "int64 but got float64"),
+        (lambda x, i: gather(i, i), ValueError, r"\(2,\) and \(2,\)"),
         (lambda x, i: last_writer(i, 3, implementation="fast"), ValueError, "reference"),
     ],
 )

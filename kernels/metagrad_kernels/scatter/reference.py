@@ -20,3 +20,7 @@ def last_writer(index: NDArray[Any], size: int) -> NDArray[Any]:
     found = np.full(size, -1)
     np.maximum.at(found, index, np.arange(len(index)))
     return found
+
+
+def gather(x: NDArray[Any], index: NDArray[Any]) -> NDArray[Any]:
+    return np.ascontiguousarray(x[index])
