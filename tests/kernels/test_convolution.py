@@ -174,22 +174,48 @@ def forget_plans():
     cuda._outer.cache_clear()
 
 
+def to_tf32(x):
+    """Rounded to a fraction of 10 bits, ties away from zero."""
+    return ((x.view(np.uint32) + 0x1000) & 0xFFFFE000).view(np.float32)
+
+
 @needs_cuda
-@pytest.mark.parametrize(("c", "o"), [(12, 68), (5, 35)], ids=["vectors", "numbers"])
 @pytest.mark.parametrize(
-    ("kernel", "arithmetic", "tile"), [(*key, t) for key, tiles in cuda.TILES.items() for t in tiles]
+    ("kernel", "arithmetic", "tile", "c", "o"),
+    [
+        (*key, tile, *channels)
+        for key, tiles in cuda.TILES.items()
+        for tile in tiles
+        for channels in ((12, 68), (5, 35))[: 1 if key[1] == "tf32" else 2]
+    ],
 )
 def test_each_tile_serves_each_size(use_tile, kernel, arithmetic, tile, c, o):
-    """Rows and columns that are not whole tiles; pixels whose number of taps differs."""
+    """Rows and columns that are not whole tiles; pixels whose number of taps differs; channels in vectors or not."""
     use_tile(kernel, arithmetic, tile)
     dtype = np.float64 if arithmetic == "double" else np.float32
+    precision = "tf32" if arithmetic == "tf32" else "float32"
     x, w, g, geometry = example(dtype, tasks=2, n=3, size=9, channels=c, features=o)
-    call, count = {
-        "convolution": ((convolution, x, w, geometry), math.prod(w.shape[1:4])),
-        "input_gradient": ((input_gradient, g, w, geometry, x.shape[2:4]), math.prod(w.shape[1:3]) * w.shape[4]),
-        "weight_gradient": ((weight_gradient, x, g, geometry, w.shape[1:3]), math.prod(g.shape[1:4])),
+    function, a, b, *last, count = {
+        "convolution": (convolution, x, w, geometry, math.prod(w.shape[1:4])),
+        "input_gradient": (input_gradient, g, w, geometry, x.shape[2:4], math.prod(w.shape[1:3]) * w.shape[4]),
+        "weight_gradient": (weight_gradient, x, g, geometry, w.shape[1:3], math.prod(g.shape[1:4])),
     }[kernel]
-    assert_close(run(*call, implementation="cuda"), run(*call, implementation="reference"), count)
+    got = run(function, a, b, *last, implementation="cuda", precision=precision)
+    if arithmetic == "tf32":
+        a, b = to_tf32(a), to_tf32(b)
+        count *= 16  # tensor cores keep fewer bits than float between the products that they add at once
+    assert_close(got, function(a, b, *last, implementation="reference"), count)
+
+
+@each_implementation
+def test_tf32_is_the_full_precision_where_tensor_cores_do_not_serve(implementation):
+    for case in (example(np.float64), example(np.float32, channels=5)):
+        x, w, _, geometry = case
+        default, allowed = (
+            run(convolution, x, w, geometry, implementation=implementation, precision=precision)
+            for precision in ("float32", "tf32")
+        )
+        np.testing.assert_array_equal(default, allowed)
 
 
 @needs_cuda
@@ -204,7 +230,7 @@ def test_rows_of_a_tile_may_be_the_same_pixel_of_many_images(n):
 @pytest.mark.parametrize(("channels", "features"), [(1, 64), (3, 5), (16, 20)])
 def test_a_gradient_of_weights_is_the_same_sum_of_parts_each_time(channels, features):
     x, w, g, geometry = example(tasks=2, n=41, size=11, channels=channels, features=features)
-    plan = cuda._outer(x.dtype, geometry, w.shape, x.shape[1], x.shape[2:4], channels == 16)
+    plan = cuda._outer("float", channels == 16, geometry, w.shape, x.shape[1], x.shape[2:4])
     assert plan.parts > 1
     first, second = (run(weight_gradient, x, g, geometry, w.shape[1:3], implementation="cuda") for _ in range(2))
     np.testing.assert_array_equal(first, second)
@@ -293,6 +319,9 @@ def test_a_not_finite_pixel_reaches_only_the_results_that_see_it(implementation)
         (lambda x, w, g, s: input_gradient(g, w, s, (20, 20)), ValueError, "but got shapes"),
         (lambda x, w, g, s: weight_gradient(x, g, s, (9, 9)), ValueError, "but got shapes"),
         (lambda x, w, g, s: convolution(x, w, s, implementation="fast"), ValueError, "reference"),
+        (lambda x, w, g, s: convolution(x, w, s, precision="half"), ValueError, "'float32', 'tf32'.* got 'half'"),
+        (lambda x, w, g, s: input_gradient(g, w, s, (9, 9), precision="half"), ValueError, "a precision"),
+        (lambda x, w, g, s: weight_gradient(x, g, s, (3, 3), precision="half"), ValueError, "a precision"),
     ],
 )
 def test_what_the_contract_does_not_allow_is_refused(call, error, message):

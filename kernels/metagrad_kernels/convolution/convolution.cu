@@ -78,10 +78,10 @@ template <class P> struct Gathered {
 // Tile `block` of result[pixel] = bias + sum over taps of operand[pixel under the tap] times the tap's matrix. BACK: the
 // result is the images, and the matrices are transposed. Rows are in the order (image, pixel), where neighbours share
 // what the taps read, or `by_pixel`, where whole tiles are spared the taps that bring only zeros from the border.
-template <class T, class Tile, bool VECTOR, bool BACK>
+template <class P, bool VECTOR, bool BACK, class T>
 __device__ __forceinline__ void gather(const T* operand, const T* weights, const T* bias, T* result, const Sizes& s,
                                        const Axis& down, const Axis& along, long block, bool by_pixel) {
-  using P = Product<T, Tile, true, BACK>;
+  using Tile = typename P::Tile;
   constexpr int W = VECTOR ? P::V : 1;
   auto& shared_memory = shared<Gathered<P>>();
   auto& rows = shared_memory.rows;
@@ -197,16 +197,20 @@ __device__ __forceinline__ void gather(const T* operand, const T* weights, const
 #define GEOMETRY int tasks, int n, int h, int w, int c, int kh, int kw, int o, int oh, int ow, int stride_y, int stride_x, \
                  int top, int left, int dilation_y, int dilation_x
 
-template <class T, class Tile, bool VECTOR>
-__global__ void __launch_bounds__(Product<T, Tile, true, false>::THREADS, Product<T, Tile, true, false>::RESIDENT)
+#define BOUNDS(...) __launch_bounds__(__VA_ARGS__::THREADS, __VA_ARGS__::RESIDENT)
+
+template <class Arithmetic, class Tile> using Convolved = Product<Arithmetic, Tile, true, false>;
+template <class Arithmetic, class Tile, bool VECTOR, class T = Element<Arithmetic>>
+__global__ void BOUNDS(Convolved<Arithmetic, Tile>)
 convolution(const T* x, const T* weights, const T* bias, T* y, int by_pixel, GEOMETRY) {
-  gather<T, Tile, VECTOR, false>(x, weights, bias, y, {tasks, n, h, w, c, kh, kw, o, oh, ow},
-                                 forward(oh, stride_y, top, dilation_y, kh), forward(ow, stride_x, left, dilation_x, kw),
-                                 blockIdx.x, by_pixel);
+  gather<Convolved<Arithmetic, Tile>, VECTOR, false>(
+      x, weights, bias, y, {tasks, n, h, w, c, kh, kw, o, oh, ow}, forward(oh, stride_y, top, dilation_y, kh),
+      forward(ow, stride_x, left, dilation_x, kw), blockIdx.x, by_pixel);
 }
 
-template <class T, class Tile, bool VECTOR>
-__global__ void __launch_bounds__(Product<T, Tile, true, true>::THREADS, Product<T, Tile, true, true>::RESIDENT)
+template <class Arithmetic, class Tile> using Returned = Product<Arithmetic, Tile, true, true>;
+template <class Arithmetic, class Tile, bool VECTOR, class T = Element<Arithmetic>>
+__global__ void BOUNDS(Returned<Arithmetic, Tile>)
 input_gradient(const T* g, const T* weights, T* x, int by_pixel, GEOMETRY) {
   // Blocks are in the order of the classes; the first of them have the most taps.
   long block = blockIdx.x;
@@ -216,7 +220,8 @@ input_gradient(const T* g, const T* weights, T* x, int by_pixel, GEOMETRY) {
     const Axis along = backward(w, stride_x, left, dilation_x, kw, kind % stride_x);
     const long rows = (static_cast<long>(n) * down.pixels * along.pixels + Tile::ROWS - 1) / Tile::ROWS;
     if (block < tasks * rows * columns) {
-      gather<T, Tile, VECTOR, true>(g, weights, nullptr, x, {tasks, n, h, w, c, kh, kw, o, oh, ow}, down, along, block, by_pixel);
+      gather<Returned<Arithmetic, Tile>, VECTOR, true>(g, weights, static_cast<const T*>(nullptr), x,
+                                                       {tasks, n, h, w, c, kh, kw, o, oh, ow}, down, along, block, by_pixel);
       return;
     }
     block -= tasks * rows * columns;
@@ -229,10 +234,11 @@ template <class P> union Outer {
 };
 
 // result[part, task] (kh kw c, o) = the sum over a part of the task's pixels of what lies under each tap times g there.
-template <class T, class Tile, bool VECTOR>
-__global__ void __launch_bounds__(Product<T, Tile, false, false>::THREADS, Product<T, Tile, false, false>::RESIDENT)
+template <class Arithmetic, class Tile> using Summed = Product<Arithmetic, Tile, false, false>;
+template <class Arithmetic, class Tile, bool VECTOR, class T = Element<Arithmetic>>
+__global__ void BOUNDS(Summed<Arithmetic, Tile>)
 weight_gradient(const T* x, const T* g, T* result, long part, GEOMETRY) {
-  using P = Product<T, Tile, false, false>;
+  using P = Summed<Arithmetic, Tile>;
   constexpr int W = VECTOR ? P::V : 1;
   auto& shared_memory = shared<Outer<P>>();
 

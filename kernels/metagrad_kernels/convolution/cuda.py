@@ -15,8 +15,6 @@ import numpy as np
 from ..launch import Source, namespace, type_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from .geometry import Geometry, Pair
 
 MULTIPROCESSORS = 132
@@ -42,13 +40,15 @@ class Tile(NamedTuple):
     groups: int
     stages: int
     share: float
+    together: int = 1
+    """Threads that have high x wide sums."""
 
     @property
     def threads(self) -> int:
-        return self.rows // self.high * (self.columns // self.wide) * self.groups
+        return self.rows // self.high * (self.columns // self.wide) * self.groups * self.together
 
     def __str__(self) -> str:
-        return f"Tile<{', '.join(map(str, self[:-1]))}>"
+        return f"Tile<{', '.join(map(str, self[:7]))}>"
 
 
 LARGE = Tile(128, 64, 16, 8, 4, 1, 3, share=1.0)
@@ -60,9 +60,12 @@ SHORT = Tile(16, 64, 32, 4, 4, 4, 3, share=0.5)
 """For gradients of weights of very few channels in."""
 DOUBLE_MEDIUM = Tile(64, 64, 8, 4, 4, 1, 3, share=0.9)
 DOUBLE_SMALL = Tile(32, 32, 16, 4, 4, 4, 4, share=0.6)
+TENSOR_LARGE = Tile(128, 64, 16, 64, 32, 1, 3, share=1.0, together=32)
+TENSOR_MEDIUM = Tile(64, 64, 16, 32, 32, 2, 4, share=0.8, together=32)
+TENSOR_SMALL = Tile(32, 32, 32, 32, 32, 4, 4, share=0.5, together=32)
 
 GATHER, OUTER = (LARGE, MEDIUM, SMALL, NARROW), (LARGE, MEDIUM, SMALL, NARROW, SHORT)
-DOUBLE = (DOUBLE_MEDIUM, DOUBLE_SMALL)
+DOUBLE, TENSOR = (DOUBLE_MEDIUM, DOUBLE_SMALL), (TENSOR_LARGE, TENSOR_MEDIUM, TENSOR_SMALL)
 TILES = {
     ("convolution", "float"): GATHER,
     ("input_gradient", "float"): GATHER,
@@ -70,7 +73,11 @@ TILES = {
     ("convolution", "double"): DOUBLE,
     ("input_gradient", "double"): DOUBLE,
     ("weight_gradient", "double"): DOUBLE,
+    ("convolution", "tf32"): TENSOR,
+    ("input_gradient", "tf32"): TENSOR,
+    ("weight_gradient", "tf32"): TENSOR,
 }
+"""Those of "tf32" read whole vectors of channels; where they do not fit, "float" serves."""
 
 
 def _entry(kernel: str, arithmetic: str, tile: Tile, vectors: bool) -> str:
@@ -85,7 +92,7 @@ SOURCE = Source(
         _entry(kernel, arithmetic, tile, vectors): REGISTERS
         for (kernel, arithmetic), tiles in TILES.items()
         for tile in tiles
-        for vectors in (True, False)
+        for vectors in ((True,) if arithmetic == "tf32" else (True, False))
     }
     | {f"add_parts<{t}>": 32 for t in ("float", "double")},
 )
@@ -103,39 +110,36 @@ class _Plan(NamedTuple):
     scalars: tuple[Any, ...]
 
 
-def convolution(x: Any, w: Any, geometry: Geometry, bias: Any = None) -> Any:
+def convolution(x: Any, w: Any, geometry: Geometry, bias: Any = None, precision: str = "float32") -> Any:
     xp = namespace(x)
     x, w = xp.ascontiguousarray(x), xp.ascontiguousarray(w)
-    n, size, window = x.shape[1], x.shape[2:4], w.shape[1:3]
-    y = xp.empty((w.shape[0], n, *geometry.output_size(size, window), w.shape[4]), x.dtype)
+    n, size = x.shape[1:2], x.shape[2:4]
+    y = xp.empty((w.shape[0], *n, *geometry.output_size(size, w.shape[1:3]), w.shape[4]), x.dtype)
     if y.size:
-        vectors = _in_vectors(x, w, w.shape[3:])
-        plan = _gathering("convolution", x.dtype, geometry, w.shape, n, size, vectors)
+        plan = _gathering("convolution", *_reading(x, w, w.shape, precision), geometry, w.shape, *n, size)
         bias = None if bias is None else xp.ascontiguousarray(bias)
         SOURCE.launch(plan.entry, (plan.blocks,), (plan.threads,), x, w, bias, y, *plan.scalars)
     return y
 
 
-def input_gradient(g: Any, w: Any, geometry: Geometry, size: Pair) -> Any:
+def input_gradient(g: Any, w: Any, geometry: Geometry, size: Pair, precision: str = "float32") -> Any:
     xp = namespace(g)
     g, w = xp.ascontiguousarray(g), xp.ascontiguousarray(w)
-    x = xp.empty((w.shape[0], g.shape[1], *size, w.shape[3]), g.dtype)
+    n, size = g.shape[1:2], (size[0], size[1])
+    x = xp.empty((w.shape[0], *n, *size, w.shape[3]), g.dtype)
     if x.size:
-        vectors = _in_vectors(g, w, w.shape[4:])
-        plan = _gathering("input_gradient", g.dtype, geometry, w.shape, g.shape[1], tuple(size), vectors)
+        plan = _gathering("input_gradient", *_reading(g, w, w.shape, precision), geometry, w.shape, *n, size)
         SOURCE.launch(plan.entry, (plan.blocks,), (plan.threads,), g, w, x, *plan.scalars)
     return x
 
 
-def weight_gradient(x: Any, g: Any, geometry: Geometry, window: Pair) -> Any:
+def weight_gradient(x: Any, g: Any, geometry: Geometry, window: Pair, precision: str = "float32") -> Any:
     xp = namespace(x)
     x, g = xp.ascontiguousarray(x), xp.ascontiguousarray(g)
-    shape = (x.shape[0], *window, x.shape[4], g.shape[4])
-    w = xp.empty(shape, x.dtype)
+    w = xp.empty((x.shape[0], *window, x.shape[4], g.shape[4]), x.dtype)
     if w.size:
-        vectors = _in_vectors(x, g, shape[3:])
-        plan = _outer(x.dtype, geometry, shape, x.shape[1], x.shape[2:4], vectors)
-        parts = w if plan.parts == 1 else xp.empty((plan.parts, *shape), x.dtype)
+        plan = _outer(*_reading(x, g, w.shape, precision), geometry, w.shape, x.shape[1], x.shape[2:4])
+        parts = w if plan.parts == 1 else xp.empty((plan.parts, *w.shape), x.dtype)
         SOURCE.launch(plan.entry, (plan.blocks,), (plan.threads,), x, g, parts, *plan.scalars)
         if plan.parts > 1:
             grid, block = (-(-w.size // LANES),), (LANES * SEGMENTS,)
@@ -144,18 +148,18 @@ def weight_gradient(x: Any, g: Any, geometry: Geometry, window: Pair) -> Any:
     return w
 
 
-def _in_vectors(a: Any, b: Any, channels: Iterable[int]) -> bool:
-    """Whether 16 bytes at once are channels of one pixel, at a place where they can be read so."""
+def _reading(a: Any, b: Any, weights: tuple[int, ...], precision: str) -> tuple[str, bool]:
+    """The arithmetic, as the kernels call it, and whether they read 16 bytes at once: some channels of one pixel."""
     lanes = 16 // a.dtype.itemsize
-    return not any(c % lanes for c in channels) and not any(v.data.ptr % 16 for v in (a, b))
+    vectors = not any(c % lanes for c in weights[3:]) and not any(v.data.ptr % 16 for v in (a, b))
+    return "tf32" if precision == "tf32" and vectors and lanes == 4 else type_name(a.dtype), vectors
 
 
 @functools.lru_cache(4096)
 def _gathering(
-    kernel: str, dtype: Any, geometry: Geometry, shape: tuple[int, ...], n: int, size: Pair, vectors: bool
+    kernel: str, arithmetic: str, vectors: bool, geometry: Geometry, shape: tuple[int, ...], n: int, size: Pair
 ) -> _Plan:
     tasks, kh, kw, c, o = shape
-    arithmetic = type_name(dtype)
     if kernel == "convolution":
         classes, columns, depth = [geometry.output_size(size, (kh, kw))], o, c
     else:
@@ -167,18 +171,18 @@ def _gathering(
         rows = sum(-(-n * high * wide // tile.rows) for high, wide in classes)
         return tasks * rows * -(-columns // tile.columns)
 
-    tile = min(
-        TILES[kernel, arithmetic], key=lambda tile: _rounds(blocks(tile)) * tile.rows * tile.columns / tile.share
-    )
+    def cost(tile: Tile) -> float:
+        return _rounds(blocks(tile)) * tile.rows * tile.columns / tile.share
+
+    tile = min(TILES[kernel, arithmetic], key=cost)
     by_pixel = n >= BY_PIXEL and depth >= BY_PIXEL
     scalars = (np.int32(by_pixel), *_scalars(geometry, shape, n, size))
     return _Plan(_entry(kernel, arithmetic, tile, vectors), blocks(tile), tile.threads, 1, scalars)
 
 
 @functools.lru_cache(4096)
-def _outer(dtype: Any, geometry: Geometry, shape: tuple[int, ...], n: int, size: Pair, vectors: bool) -> _Plan:
+def _outer(arithmetic: str, vectors: bool, geometry: Geometry, shape: tuple[int, ...], n: int, size: Pair) -> _Plan:
     tasks, kh, kw, c, o = shape
-    arithmetic = type_name(dtype)
     pixels = n * math.prod(geometry.output_size(size, (kh, kw)))
 
     def divided(tile: Tile) -> tuple[int, int]:

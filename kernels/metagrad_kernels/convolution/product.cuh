@@ -3,8 +3,8 @@
 #include "common.cuh"
 
 // What a tile is. Its threads are `GROUPS` groups, each of which sums its own part of every chunk; so a tile of few
-// elements still has threads enough to hide what memory takes. A thread has HIGH x WIDE sums, and STAGES - 1 chunks are
-// on their way while one is multiplied.
+// elements still has threads enough to hide what memory takes. A thread, or on tensor cores a warp, has HIGH x WIDE sums,
+// and STAGES - 1 chunks are on their way while one is multiplied.
 template <int ROWS_, int COLUMNS_, int DEPTH_, int HIGH_, int WIDE_, int GROUPS_, int STAGES_> struct Tile {
   static constexpr int ROWS = ROWS_, COLUMNS = COLUMNS_, DEPTH = DEPTH_, HIGH = HIGH_, WIDE = WIDE_, GROUPS = GROUPS_,
                        STAGES = STAGES_;
@@ -21,7 +21,13 @@ template <class T, int ROWS, int DEPTH, bool ALONG_> struct alignas(16) Chunk {
   __device__ T* at(int line, int place) { return data + line * STRIDE + place; }
 };
 
-template <class T> struct alignas(16) Vector { T v[16 / sizeof(T)]; };
+template <class T, int N = 16 / sizeof(T)> struct alignas(N * sizeof(T)) Vector { T v[N]; };
+
+// The arithmetic of tensor cores: operands are rounded to TF32, products summed as float.
+struct tf32 {};
+template <class Arithmetic> struct ElementOf { using T = Arithmetic; };
+template <> struct ElementOf<tf32> { using T = float; };
+template <class Arithmetic> using Element = typename ElementOf<Arithmetic>::T;
 
 // How `THREADS` threads copy a chunk, W elements at a time: each has one place of a line, in every STEP-th line.
 template <class C, int W, int THREADS> struct Sweep {
@@ -44,8 +50,8 @@ template <int W, class T> __device__ __forceinline__ void put(T* to, const T* fr
 }
 
 // Multiplied and added in the operands' own type.
-template <class T_, class Tile_, bool A_ALONG, bool B_ALONG> struct Product {
-  using T = T_;
+template <class Arithmetic, class Tile_, bool A_ALONG, bool B_ALONG> struct Product {
+  using T = Arithmetic;
   using Tile = Tile_;
   using A = Chunk<T, Tile::ROWS, Tile::DEPTH, A_ALONG>;
   using B = Chunk<T, Tile::COLUMNS, Tile::DEPTH, B_ALONG>;
@@ -114,6 +120,69 @@ template <class T_, class Tile_, bool A_ALONG, bool B_ALONG> struct Product {
   }
 };
 
+// Of tensor cores, by the fragments of mma_16x8x8_tf32.
+template <class Tile_, bool A_ALONG, bool B_ALONG> struct Product<tf32, Tile_, A_ALONG, B_ALONG> {
+  using T = float;
+  using Tile = Tile_;
+  using A = Chunk<T, Tile::ROWS, Tile::DEPTH, A_ALONG>;
+  using B = Chunk<T, Tile::COLUMNS, Tile::DEPTH, B_ALONG>;
+  static constexpr int V = A::VECTOR, ACROSS = Tile::COLUMNS / Tile::WIDE, DOWN = Tile::ROWS / Tile::HIGH,
+                       GROUP = 32 * ACROSS * DOWN, THREADS = GROUP * Tile::GROUPS, PART = Tile::DEPTH / Tile::GROUPS,
+                       WIDTH = 2, RESIDENT = 512 / THREADS, HIGH = Tile::HIGH / 16, WIDE = Tile::WIDE / 8;
+  static_assert(PART % 8 == 0 && Tile::HIGH % 16 == 0 && Tile::WIDE % 8 == 0);
+
+  T sums[HIGH][WIDE][4];
+  int group, first_row, first_column, q, r;
+
+  __device__ Product() {
+    int rank = static_cast<int>(threadIdx.x), warp = rank % GROUP / 32;
+    group = rank / GROUP;
+    first_row = warp / ACROSS * Tile::HIGH;
+    first_column = warp % ACROSS * Tile::WIDE;
+    q = rank % 32 / 4;
+    r = rank % 4;
+#pragma unroll
+    for (int i = 0; i < HIGH; ++i)
+#pragma unroll
+      for (int j = 0; j < WIDE; ++j)
+#pragma unroll
+        for (int v = 0; v < 4; ++v) sums[i][j][v] = 0.0f;
+  }
+
+  __device__ void add(A& a, B& b) {
+#pragma unroll
+    for (int k = group * PART; k < (group + 1) * PART; k += 8) {
+      float y[WIDE][2];
+#pragma unroll
+      for (int j = 0; j < WIDE; ++j)
+#pragma unroll
+        for (int v = 0; v < 2; ++v) y[j][v] = read(b, first_column + 8 * j + q, k + r + v * 4);
+#pragma unroll
+      for (int i = 0; i < HIGH; ++i) {
+        float x[4];
+#pragma unroll
+        for (int v = 0; v < 4; ++v) x[v] = read(a, first_row + 16 * i + q + v % 2 * 8, k + r + v / 2 * 4);
+#pragma unroll
+        for (int j = 0; j < WIDE; ++j) mma_16x8x8_tf32(sums[i][j], x, y[j]);
+      }
+    }
+  }
+
+  template <class C> static __device__ float read(C& chunk, int row, int k) {
+    return round_to_tf32(C::ALONG ? *chunk.at(row, k) : *chunk.at(k, row));
+  }
+
+  template <class F> __device__ void each(F f) {
+#pragma unroll
+    for (int i = 0; i < HIGH; ++i)
+#pragma unroll
+      for (int half = 0; half < 2; ++half)
+#pragma unroll
+        for (int j = 0; j < WIDE; ++j)
+          f(first_row + 16 * i + 8 * half + q, first_column + 8 * j + 2 * r, &sums[i][j][2 * half]);
+  }
+};
+
 template <class P> struct Stages {
   typename P::A a[P::Tile::STAGES];
   typename P::B b[P::Tile::STAGES];
@@ -163,13 +232,13 @@ template <class P> __device__ __forceinline__ void add_groups(P& product, Sums<P
   }
 }
 
-// Neighbours of a row to memory, `left` of which are inside; as one vector where the row's length and place allow.
+// Neighbours of a row to memory, `left` of which are inside; as one vector where the rows are WHOLE vectors.
 template <int WIDTH, bool WHOLE, class T> __device__ __forceinline__ void store(T* to, const T* values, int left) {
-  if constexpr (WHOLE && WIDTH * sizeof(T) == 16) {
-    Vector<T> vector;
+  if constexpr (WHOLE) {
+    Vector<T, WIDTH> vector;
 #pragma unroll
     for (int v = 0; v < WIDTH; ++v) vector.v[v] = values[v];
-    if (left > 0) *reinterpret_cast<Vector<T>*>(to) = vector;
+    if (left > 0) *reinterpret_cast<Vector<T, WIDTH>*>(to) = vector;
   } else {
 #pragma unroll
     for (int v = 0; v < WIDTH; ++v)
