@@ -46,18 +46,24 @@ def need(module: str) -> Any:
         raise PeerAbsent(f"{module} is not installed ({error})") from error
 
 
+def at_once() -> None:
+    """What a call has to wait for that is done when it returns."""
+
+
 @dataclass
 class Contender:
     """A name and a call that does the whole work and returns float arrays to be compared: a list, in a fixed order.
 
     `read` turns what the call returns into NumPy arrays; it is not timed. `rounds` is the share of the repeats it takes
-    part in: slow ones need fewer. `peak_bytes` is filled in by benchmarks that measure memory.
+    part in: slow ones need fewer. `finish` waits until what was called is done, where that goes on behind the caller's
+    back. `peak_bytes` is filled in by benchmarks that measure memory.
     """
 
     name: str
     call: Callable[[], Any]
     read: Callable[[Any], list[Any]]
     rounds: float = 1.0
+    finish: Callable[[], None] = at_once
     seconds: list[float] = field(default_factory=list)
     peak_bytes: int | None = None
 
@@ -126,8 +132,10 @@ def measure(contenders: list[Contender], repeats: int) -> None:
     loops = {}
     for contender in contenders:
         contender.call()
+        contender.finish()
         start = time.perf_counter()
         contender.call()
+        contender.finish()
         loops[contender.name] = max(1, math.ceil(SAMPLE_SECONDS / (time.perf_counter() - start)))
     for round_ in range(repeats):
         for contender in contenders:
@@ -138,9 +146,11 @@ def measure(contenders: list[Contender], repeats: int) -> None:
             number = range(loops[contender.name])
             if len(number) > 1:  # a long call is its own warming up
                 contender.call()
+            contender.finish()
             start = time.perf_counter()
             for _ in number:
                 contender.call()
+            contender.finish()
             contender.seconds.append((time.perf_counter() - start) / len(number))
 
 
@@ -229,10 +239,14 @@ def cpu_model() -> str:
 
 def floor_seconds(operations: float, bytes_moved: float) -> float:
     """The time below which no implementation can come: operations at the measured peak, or traffic at the bandwidth."""
-    rate, bandwidth = gemm_peak(), copy_bandwidth()
+    return floor_of(operations, bytes_moved, gemm_peak(), copy_bandwidth())
+
+
+def floor_of(operations: float, bytes_moved: float, rate: float, bandwidth: float) -> float:
+    """The same by rates that were measured elsewhere: operations and bytes a second."""
     floor = max(operations / rate, bytes_moved / bandwidth)
     print(
-        f"floor: {operations / 1e6:.2f} Mflop at {rate / 1e9:.0f} Gflop/s (float32 product of 1024 x 1024),"
+        f"floor: {operations / 1e6:.2f} Mflop at {rate / 1e9:.0f} Gflop/s (a large product),"
         f" {bytes_moved / 1e6:.2f} MB at {bandwidth / 1e9:.1f} GB/s (copy): {floor * 1e6:.1f} us"
     )
     return floor

@@ -33,7 +33,7 @@ from _common import (
     need,
     write,
 )
-from maml_conv import SIDES, same_padding, taps
+from conv_contenders import SIDES, same_padding, taps
 
 from metagrad.arrays import keep_freed_memory
 from metagrad_kernels import convolution, normalization, pooling

@@ -55,7 +55,9 @@ def problem() -> tuple[Params, tuple[Any, Any], tuple[Any, Any]]:
     return params, sets[0], sets[1]
 
 
-def metagrad(steps: int) -> list[Contender]:
+def metagrad(steps: int, device: str = "cpu") -> list[Contender]:
+    import optree
+
     import metagrad as mg
 
     dense, relu = mg.nn.Dense, mg.nn.relu
@@ -72,16 +74,20 @@ def metagrad(steps: int) -> list[Contender]:
         return mg.mean(mg.vmap(task_loss, in_axes=(None, 0, 0))(params, support, query))
 
     params, support, query = problem()
-    layers = [{"kernel": mg.asarray(w), "bias": mg.asarray(b)} for w, b in params]
+    params, support, query = optree.tree_map(lambda x: mg.asarray(x, device=device), (params, support, query))
+    layers = [{"kernel": w, "bias": b} for w, b in params]
     params = (layers[0], {}, layers[1], {}, layers[2])
-    support, query = (tuple(mg.asarray(x) for x in pair) for pair in (support, query))
     step = mg.value_and_grad(meta_loss)
 
     def flat(result: Any) -> list[Any]:
         value, gradients = result
         return _flat(value, [(layer["kernel"], layer["bias"]) for layer in gradients if layer])
 
-    return [Contender("metagrad", lambda: step(params, support, query), flat)]
+    if device == "cpu":
+        return [Contender("metagrad", lambda: step(params, support, query), flat)]
+    captured = mg.cuda.capture(step)
+    call = functools.partial(captured, params, support, query)
+    return [Contender("metagrad, captured", call, flat, finish=mg.cuda.synchronize)]
 
 
 def torch_peers(steps: int) -> list[Contender]:

@@ -12,6 +12,8 @@ import sys as _sys
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
+from metagrad_kernels.precision import precision
+
 from . import errors, linalg, nn, optim, random
 from .arrays import adopt as _adopt
 from .arrays import from_dlpack, to_device
@@ -43,7 +45,7 @@ from .transforms import (
 )
 
 if _TYPE_CHECKING:
-    from . import data, inspect, meta, testing
+    from . import cuda, data, inspect, meta, testing
 
 __version__ = "0.1.0"
 
@@ -55,7 +57,7 @@ _keep_freed_memory()
 
 def __getattr__(name: str) -> _Any:
     """What stands above the engine is imported on first use, so that `import metagrad` stays fast."""
-    if name in ("data", "inspect", "meta", "testing"):
+    if name in ("cuda", "data", "inspect", "meta", "testing"):
         return _importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
@@ -67,6 +69,7 @@ __all__ = [  # noqa: PLE0604
     "Primitive",
     "Tensor",
     "checkpoint",
+    "cuda",
     "custom_vjp",
     "data",
     "debug_nans",
@@ -86,6 +89,7 @@ __all__ = [  # noqa: PLE0604
     "named_scope",
     "nn",
     "optim",
+    "precision",
     "random",
     "save",
     "stop_gradient",

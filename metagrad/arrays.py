@@ -97,9 +97,8 @@ def to_device(tree: Any, device: str, /) -> Any:
     Raises DeviceError where the device is not here.
 
     >>> import metagrad as mg
-    >>> params = {"w": mg.ones(2), "depth": 3}
-    >>> mg.to_device(params, "cpu")
-    {'depth': 3, 'w': Tensor([1., 1.], dtype=float64)}
+    >>> mg.to_device((mg.ones(2), 3), "cpu")
+    (Tensor([1., 1.], dtype=float64), 3)
     """
     module(device)
 

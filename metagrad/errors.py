@@ -55,6 +55,10 @@ class MissingFileError(MetagradError, FileNotFoundError):
     """A file that is to be read and does not exist."""
 
 
+class CaptureError(MetagradError, RuntimeError):
+    """A step that cannot be captured in a CUDA graph, or a captured one that is given other arguments."""
+
+
 class NonFiniteError(MetagradError, ArithmeticError):
     """A loss or a gradient became NaN or infinite."""
 
@@ -69,6 +73,7 @@ def requires(operation: str, need: str, got: object) -> str:
 
 
 __all__ = [
+    "CaptureError",
     "CheckpointError",
     "DTypeError",
     "DataError",

@@ -45,3 +45,10 @@ def run(function: Any, *arguments: Any, implementation: str, **options: Any) -> 
     assert all(namespace(part) is xp for part in parts)
     back = tuple(part.get() for part in parts)
     return back if isinstance(result, tuple) else back[0]
+
+
+DEVICES = [
+    pytest.param("emulated", marks=needs_emulation),
+    pytest.param("cuda", marks=pytest.mark.skipif(CUPY is None, reason="CuPy finds no GPU here")),
+]
+each_device = pytest.mark.parametrize("device", DEVICES)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from .errors import KernelUnavailable
 from .launch import COMPILE_OPTIONS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .launch import Source
 
 
@@ -31,6 +34,47 @@ def _compiled(source: Source, entry: str, device: int) -> Any:
         return module.get_function(entry)
     except cupy.cuda.compiler.CompileException as error:
         raise KernelUnavailable(source.path.name, f"{entry} does not compile: {first_error(str(error))}") from error
+
+
+class Recording:
+    """A CUDA graph: what is launched while it is open is not run but written down; `replay` runs all of it.
+
+    It has a memory pool of its own, from which nothing else is allocated, so that no one writes to what it uses.
+    """
+
+    def __init__(self) -> None:
+        import cupy
+
+        self._cuda = cupy.cuda
+        self._pool = cupy.cuda.MemoryPool()
+        self._stream = cupy.cuda.Stream(non_blocking=True)
+        self._graph: Any = None
+
+    @contextmanager
+    def allocating(self) -> Iterator[None]:
+        """New arrays come from the graph's memory."""
+        with self._cuda.using_allocator(self._pool.malloc):
+            yield
+
+    def __enter__(self) -> Recording:
+        self._open = ExitStack()
+        self._stream.wait_event(self._cuda.get_current_stream().record())
+        self._open.enter_context(self.allocating())
+        self._open.enter_context(self._stream)
+        self._stream.begin_capture()
+        return self
+
+    def __exit__(self, kind: Any, *_: Any) -> None:
+        with self._open:
+            try:
+                self._graph = self._stream.end_capture()
+            except self._cuda.runtime.CUDARuntimeError:
+                if kind is None:  # else what broke the capture is already on its way up
+                    raise
+
+    def replay(self) -> None:
+        """Run it on the current stream."""
+        self._graph.launch(self._cuda.get_current_stream())
 
 
 def first_error(log: str) -> str:

@@ -81,6 +81,13 @@ class Source:
         launcher.launch(self, entry, tuple(grid), tuple(block), arguments)
 
 
+def recording(array: Any) -> Any:
+    """A new, empty `Recording` for the device of an array: the GPU's, or the emulation's."""
+    name = namespace(array).__name__
+    module = "cuda" if name == "cupy" else "emulation.recording"
+    return importlib.import_module(f"{__package__}.{module}").Recording()
+
+
 def _expanded(path: Path, seen: set[Path]) -> str:
     """The text of a file and of what it includes; `#line` keeps the compiler's messages true."""
     seen.add(path)

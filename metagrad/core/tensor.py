@@ -7,6 +7,7 @@ buffer that a graph still needs, and what goes out is a `Tensor`, whose NumPy vi
 from __future__ import annotations
 
 import functools
+import threading
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -22,6 +23,16 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _SCALARS = (float, int, bool, type(None), str, slice, type(Ellipsis))
+
+
+class _Reads(threading.local):
+    """Whether values may be read by the host, in this thread."""
+
+    refuse: Callable[[str], Exception] | None = None
+    """Where set: what to raise, of the operation that would read a value of a device."""
+
+
+reads = _Reads()
 operators: Any = None
 """The namespace of public operations; `metagrad` hands itself in."""
 adopt: Any = None
@@ -156,7 +167,10 @@ class Tensor(NumPyProtocol):
 
     # What leaves the engine.
     def concrete(self, operation: str, advice: str = "") -> Any:
-        """The plain array inside; raises TraceError, with the advice, for a traced value."""
+        """The plain array inside; raises TraceError, with the advice, for a traced value, and CaptureError for one of a
+        device while a step is captured."""
+        if reads.refuse is not None and self.device != "cpu":
+            raise reads.refuse(operation)
         return self._value
 
     def numpy(self) -> np.ndarray[Any, Any]:
@@ -205,7 +219,7 @@ class Tensor(NumPyProtocol):
         return value.reshape(())
 
     def __dlpack__(self, **options: Any) -> Any:
-        value = self.concrete("dlpack")
+        value = self._value
         return np.asarray(value).copy().__dlpack__(**options) if self.device == "cpu" else value.__dlpack__(**options)
 
     def __dlpack_device__(self) -> Any:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import cuda
 from ..core.pytree import flatten, leaf_names
 from ..errors import NonFiniteError, OptionError, requires
 from ..ops.windows import positive
@@ -60,6 +61,10 @@ class Trainer:
     With `validate(state)`, a score of which more is better, taken every `validate_every` iterations and written to the
     metrics as "validation", the state that scored highest (the first of equals) is kept in the checkpoint, too, and is
     `best` after the run: a Best(state, iteration, score), or None where no iteration was validated.
+
+    A state on a GPU is stepped by one launch an iteration (`mg.cuda.capture`), unless `capture` is False, which gives
+    the same numbers. There the loss is looked at every `log_every` iterations only, because the host would have to wait
+    for each.
     """
 
     def __init__(
@@ -75,6 +80,7 @@ class Trainer:
         label: str = "training",
         log_every: int = 20,
         checkpoint_every: int = 1000,
+        capture: bool = True,
     ) -> None:
         self.step = step
         self.sample = sample
@@ -88,6 +94,7 @@ class Trainer:
         self.label = label
         self.log_every = positive("Trainer", "log_every", log_every)
         self.checkpoint_every = positive("Trainer", "checkpoint_every", checkpoint_every)
+        self.capture = capture
 
     def run(self, state: Any, iterations: int, generator: np.random.Generator, resume: bool = False) -> Any:
         """Train from `state` up to `iterations` and return the state then. `generator` samples the tasks.
@@ -120,16 +127,20 @@ class Trainer:
             metrics.close()
 
     def _loop(self, state: Any, begin: int, iterations: int, generator: np.random.Generator, metrics: Metrics) -> Any:
+        on_device = cuda.on_device(state)
+        captured = on_device and self.capture
+        step = cuda.capture(self.step, carry=True) if captured else self.step
         if begin == 0:
             self._save(state, 0, generator, metrics)
         with _ctrl_c() as pressed, Progress(self.label, iterations, begin) as progress:
             for iteration in range(begin + 1, iterations + 1):
                 batch = self.sample(generator)
-                after, loss = self.step(state, batch)
-                if not math.isfinite(loss):
-                    self._fail(iteration, {"state": state, "batch": batch, "loss": loss})
-                values = self.measure(state, batch, loss) if iteration % self.log_every == 0 else {}
-                state = after
+                logged = iteration % self.log_every == 0
+                before = cuda.copied(state) if captured and logged else state
+                state, loss = step(state, batch)
+                if (logged or not on_device) and not math.isfinite(loss):
+                    self._fail(iteration, {"state": before, "batch": batch, "loss": loss})
+                values = self.measure(before, batch, loss) if logged else {}
                 values |= self._validated(state, iteration)
                 if values:
                     metrics.write({"iteration": iteration, **values})
@@ -148,7 +159,7 @@ class Trainer:
         if not math.isfinite(score):
             self._fail(iteration, {"state": state, "validation": score})
         if self.best is None or score > self.best.score:
-            self.best = Best(state, iteration, score)
+            self.best = Best(cuda.copied(state), iteration, score)
         return {"validation": score}
 
     def _save(self, state: Any, iteration: int, generator: np.random.Generator, metrics: Metrics) -> None:

@@ -24,10 +24,11 @@ def _norm(mode: str | None, dtype: Any) -> list[Any]:
 
 
 def omniglot_conv(
-    ways: int, *, filters: int = 64, norm: str | None = "transductive", dtype: Any = np.float32
+    ways: int, *, filters: int = 64, norm: str | None = "transductive", pool: bool = False, dtype: Any = np.float32
 ) -> Sequential:
     """Four times a convolution 3x3 of stride 2, batch norm and ReLU; the mean over space; a linear layer.
 
+    With `pool`, the convolutions have stride 1 and are followed by max-pooling by 2, as in Vinyals et al. 2016.
     Weights by Glorot (Xavier), those of the last layer normal with standard deviation 1. Images (n, 28, 28, 1).
 
     Logits (n, ways). Raises OptionError for another norm, and unless `ways` and `filters` are positive numbers.
@@ -40,7 +41,8 @@ def omniglot_conv(
     """
     layers: list[Any] = []
     for _ in range(4):
-        layers += [Conv2D(filters, 3, stride=2, dtype=dtype), *_norm(norm, dtype), relu]
+        layers += [Conv2D(filters, 3, stride=1 if pool else 2, dtype=dtype), *_norm(norm, dtype), relu]
+        layers += [MaxPool2D(2)] if pool else []
     return Sequential(*layers, GlobalAvgPool2D(), Dense(ways, kernel_init=initializers.normal(1.0), dtype=dtype))
 
 

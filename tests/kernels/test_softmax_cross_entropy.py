@@ -12,6 +12,7 @@ import pytest
 from at_once import at_once
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from places import each_implementation, needs_cuda, run
 
 import metagrad_kernels
 from metagrad_kernels import (
@@ -23,9 +24,8 @@ from metagrad_kernels import (
 from metagrad_kernels.dispatch import Implementation, Operation
 from metagrad_kernels.softmax_cross_entropy import OPERATION, cpu
 
-IMPLEMENTATIONS = ["reference", "cpu"]
 DTYPES = [np.float32, np.float64]
-each_implementation = pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+each_kernel = pytest.mark.parametrize("implementation", ["cpu", pytest.param("cuda", marks=needs_cuda)])
 each_dtype = pytest.mark.parametrize("dtype", DTYPES)
 
 
@@ -71,7 +71,7 @@ def restride(x, how):
 @settings(max_examples=150, deadline=None)
 def test_losses_are_those_of_extended_precision(implementation, problem):
     logits, labels, _ = problem
-    losses = softmax_cross_entropy(logits, labels, implementation=implementation)
+    losses = run(softmax_cross_entropy, logits, labels, implementation=implementation)
     dtype = np.result_type(logits, labels) if labels.dtype.kind == "f" else logits.dtype
     assert (losses.shape, losses.dtype) == (logits.shape[:-1], dtype)
     # Every product with a label is rounded at the size of the spread of its row.
@@ -81,12 +81,13 @@ def test_losses_are_those_of_extended_precision(implementation, problem):
     assert np.all(np.abs(losses - truth(logits, labels)) <= tolerance)
 
 
+@each_kernel
 @given(problem=problems())
 @settings(max_examples=150, deadline=None)
-def test_cpu_gradient_is_the_reference_gradient(problem):
+def test_the_gradient_is_the_reference_gradient(implementation, problem):
     logits, labels, g = problem
     expected = softmax_cross_entropy_gradient(logits, labels, g, implementation="reference")
-    actual = softmax_cross_entropy_gradient(logits, labels, g, implementation="cpu")
+    actual = run(softmax_cross_entropy_gradient, logits, labels, g, implementation=implementation)
     assert (actual.shape, actual.dtype) == (logits.shape, expected.dtype)
     np.testing.assert_allclose(actual, expected, rtol=1e-5 if actual.dtype == np.float32 else 1e-13, atol=3e-5)
 
@@ -105,6 +106,42 @@ def test_rows_that_fill_several_blocks_are_each_computed(rows, classes, soft):
         np.testing.assert_allclose(function(*arguments, implementation="cpu"), expected, rtol=1e-12, atol=1e-12)
 
 
+@each_kernel
+@each_dtype
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize(("rows", "classes"), [(301, 1), (3, 1024), (2, 1025), (2, 65536)])
+def test_any_number_of_classes_is_served(implementation, dtype, soft, rows, classes):
+    rng = np.random.default_rng(0)
+    logits, g = rng.standard_normal((rows, classes)).astype(dtype), rng.standard_normal(rows).astype(dtype)
+    labels = rng.uniform(0, 2 / classes, (rows, classes)).astype(dtype) if soft else rng.integers(0, classes, rows)
+    rtol = 100 * np.finfo(dtype).eps
+    for function, arguments in (
+        (softmax_cross_entropy, (logits, labels)),
+        (softmax_cross_entropy_gradient, (logits, labels, g)),
+    ):
+        exact = [x.astype(np.float64) if x.dtype == dtype else x for x in arguments]
+        expected = function(*exact, implementation="reference")
+        got = run(function, *arguments, implementation=implementation)
+        np.testing.assert_allclose(got, expected, rtol=rtol, atol=rtol / classes)
+
+
+@needs_cuda
+@each_dtype
+@pytest.mark.parametrize("classes", [1, 5, 40, 1500])
+@pytest.mark.parametrize("label_type", [np.int8, np.int64, np.uint16, np.uint64])
+def test_on_a_device_a_label_out_of_range_gives_nan_there_and_leaves_the_others(dtype, classes, label_type):
+    logits, g = np.zeros((3, classes), dtype), np.ones(3, dtype)
+    outside = np.iinfo(label_type).max if label_type in (np.uint16, np.uint64) else -1
+    labels = np.array([0, outside, 0], label_type)
+    losses = run(softmax_cross_entropy, logits, labels, implementation="cuda")
+    np.testing.assert_allclose(losses, [np.log(classes), np.nan, np.log(classes)], rtol=1e-6)
+    gradient = run(softmax_cross_entropy_gradient, logits, labels, g, implementation="cuda")
+    assert np.isnan(gradient[1]).all()
+    assert np.isfinite(gradient[::2]).all()
+    beside = run(softmax_cross_entropy, logits, np.full(3, classes), implementation="cuda")
+    assert np.isnan(beside).all()
+
+
 @each_implementation
 @pytest.mark.parametrize("soft", [False, True])
 def test_gradient_is_the_slope_of_the_losses(implementation, soft):
@@ -114,10 +151,10 @@ def test_gradient_is_the_slope_of_the_losses(implementation, soft):
     direction = rng.standard_normal(logits.shape)
 
     def objective(x):
-        return np.vdot(g, softmax_cross_entropy(x, labels, implementation=implementation))
+        return np.vdot(g, run(softmax_cross_entropy, x, labels, implementation=implementation))
 
     slope = (objective(logits + h * direction) - objective(logits - h * direction)) / (2 * h)
-    gradient = softmax_cross_entropy_gradient(logits, labels, g, implementation=implementation)
+    gradient = run(softmax_cross_entropy_gradient, logits, labels, g, implementation=implementation)
     assert np.vdot(gradient, direction) == pytest.approx(slope, rel=1e-8)
 
 
@@ -136,13 +173,13 @@ def test_cpu_exponential_is_exact_to_two_units_in_the_last_place(dtype):
 def test_a_class_at_minus_infinity_has_probability_zero(implementation, dtype):
     logits = np.array([[0, -np.inf, 0], [-np.inf, -np.inf, 7]], dtype)
     soft = np.array([[1, 0, 1], [0, 0, 1]], dtype)
-    losses = softmax_cross_entropy(logits, np.array([0, 2]), implementation=implementation)
+    losses = run(softmax_cross_entropy, logits, np.array([0, 2]), implementation=implementation)
     np.testing.assert_allclose(losses, [np.log(2), 0], rtol=1e-6)
-    losses = softmax_cross_entropy(logits, soft, implementation=implementation)
+    losses = run(softmax_cross_entropy, logits, soft, implementation=implementation)
     np.testing.assert_allclose(losses, [2 * np.log(2), 0], rtol=1e-6)
-    gradient = softmax_cross_entropy_gradient(logits, soft, np.ones(2, dtype), implementation=implementation)
+    gradient = run(softmax_cross_entropy_gradient, logits, soft, np.ones(2, dtype), implementation=implementation)
     np.testing.assert_array_equal(gradient, np.zeros((2, 3)))
-    assert softmax_cross_entropy(logits, np.array([1, 2]), implementation=implementation)[0] == np.inf
+    assert run(softmax_cross_entropy, logits, np.array([1, 2]), implementation=implementation)[0] == np.inf
 
 
 @each_implementation
@@ -151,10 +188,10 @@ def test_a_class_at_minus_infinity_has_probability_zero(implementation, dtype):
 def test_rows_without_an_answer_give_nan_and_leave_the_others(implementation, dtype, row):
     logits = np.array([row, [0, 0]], dtype)
     for labels in (np.array([0, 0]), np.array([[1, 0], [1, 0]], dtype)):
-        losses = softmax_cross_entropy(logits, labels, implementation=implementation)
+        losses = run(softmax_cross_entropy, logits, labels, implementation=implementation)
         assert np.isnan(losses[0])
         assert losses[1] == pytest.approx(np.log(2))
-        gradient = softmax_cross_entropy_gradient(logits, labels, np.ones(2, dtype), implementation=implementation)
+        gradient = run(softmax_cross_entropy_gradient, logits, labels, np.ones(2, dtype), implementation=implementation)
         assert np.isnan(gradient[0]).any()
         np.testing.assert_allclose(gradient[1], [-0.5, 0.5])
 
@@ -168,8 +205,8 @@ def test_inputs_are_neither_changed_nor_aliased(implementation):
         before = [x.copy() for x in inputs]
         for x in inputs:
             x.flags.writeable = False
-        losses = softmax_cross_entropy(logits, labels, implementation=implementation)
-        gradient = softmax_cross_entropy_gradient(logits, labels, g, implementation=implementation)
+        losses = run(softmax_cross_entropy, logits, labels, implementation=implementation)
+        gradient = run(softmax_cross_entropy_gradient, logits, labels, g, implementation=implementation)
         for x, copy in zip(inputs, before, strict=True):
             np.testing.assert_array_equal(x, copy)
             assert not np.shares_memory(x, losses)
@@ -182,8 +219,10 @@ def test_inputs_are_neither_changed_nor_aliased(implementation):
 def test_a_cotangent_may_be_broadcast_and_of_another_type(implementation):
     logits, labels = np.eye(4, 3, dtype=np.float32), np.array([0, 1, 2, 0])
     g = np.broadcast_to(np.float64(0.25), (4,))
-    gradient = softmax_cross_entropy_gradient(logits, labels, g, implementation=implementation)
-    dense = softmax_cross_entropy_gradient(logits, labels, np.full(4, 0.25, np.float32), implementation=implementation)
+    gradient = run(softmax_cross_entropy_gradient, logits, labels, g, implementation=implementation)
+    dense = run(
+        softmax_cross_entropy_gradient, logits, labels, np.full(4, 0.25, np.float32), implementation=implementation
+    )
     assert gradient.dtype == np.float32
     np.testing.assert_array_equal(gradient, dense)
 
@@ -213,13 +252,18 @@ def test_bits_do_not_depend_on_where_the_arrays_lie_in_memory(dtype, soft, class
     assert len(losses) == len(gradients) == 1
 
 
+@each_kernel
 @each_dtype
-def test_a_row_has_the_same_bits_alone_and_in_a_batch(dtype):
+def test_a_row_has_the_same_bits_alone_and_in_a_batch(implementation, dtype):
     rng = np.random.default_rng(4)
     for classes in (1, 5, 8, 17, 37, 100):
         logits, labels = rng.standard_normal((6, classes)).astype(dtype), rng.integers(0, classes, 6)
-        losses = [softmax_cross_entropy(x, y) for x, y in zip(logits, labels, strict=True)]
-        np.testing.assert_array_equal(softmax_cross_entropy(logits, labels), losses)
+        one = [
+            run(softmax_cross_entropy, logits[k : k + 1], labels[k : k + 1], implementation=implementation)[0]
+            for k in range(6)
+        ]
+        together = run(softmax_cross_entropy, logits, labels, implementation=implementation)
+        np.testing.assert_array_equal(together, one)
 
 
 def test_two_threads_at_once_get_the_bits_of_one():
@@ -238,7 +282,7 @@ def test_two_threads_at_once_get_the_bits_of_one():
 X = np.zeros((2, 3))
 
 
-@each_implementation
+@pytest.mark.parametrize("implementation", ["reference", "cpu"])
 @pytest.mark.parametrize(
     ("logits", "labels", "error", "message"),
     [
@@ -270,7 +314,7 @@ def test_a_cotangent_of_another_shape_is_refused():
 
 def test_numba_serves_by_default_and_an_unknown_name_is_refused():
     assert OPERATION.choose(X).__name__ == "metagrad_kernels.softmax_cross_entropy.cpu"
-    with pytest.raises(ValueError, match=r"requires an implementation of \['cpu', 'reference'\] but got 'gpu'"):
+    with pytest.raises(ValueError, match=r"requires an implementation of \['cpu', 'reference', 'cuda'\] but got 'gpu'"):
         softmax_cross_entropy(X, np.array([0, 1]), implementation="gpu")
 
 
@@ -289,8 +333,8 @@ def test_a_missing_package_is_told_with_its_remedy(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     operation = Operation(
         "broken_operation",
-        Implementation("cpu", "cpu", "numpy.ndarray", "pip install it"),
-        Implementation("reference", "cpu", "numpy.ndarray"),
+        Implementation("cpu", "cpu", ("numpy.ndarray",), "pip install it"),
+        Implementation("reference", "cpu", ("numpy.ndarray",)),
     )
     with pytest.raises(KernelUnavailable, match=r"a_package_that_is_not_there.*; install it with: pip install it"):
         operation.choose(X, "cpu")

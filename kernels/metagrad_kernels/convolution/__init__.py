@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..dispatch import CPU, FLOATS, REFERENCE, Operation
+from ..dispatch import CPU, CUDA, FLOATS, REFERENCE, Operation
 from .geometry import Geometry
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OPERATION", "Geometry", "convolution", "input_gradient", "weight_gradient"]
 
-OPERATION = Operation(__name__, CPU, REFERENCE)
+OPERATION = Operation(__name__, CPU, REFERENCE, CUDA)
 
 
 def convolution(

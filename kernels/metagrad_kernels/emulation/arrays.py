@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import math
+import operator
 import sys
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .build import EmulationError, launch
+from .recording import recorded
 from .vocabulary import ATTRIBUTES, FUNCTIONS, METHODS, READS_THE_DEVICE, SIGNATURELESS, UFUNC_OPTIONS, UFUNCS
 
 if TYPE_CHECKING:
@@ -63,11 +65,10 @@ class Device:
         return "<emulated device>"
 
 
-class Memory:
-    """Where an array begins."""
+class Memory(NamedTuple):
+    """Where an array's numbers are."""
 
-    def __init__(self, ptr: int) -> None:
-        self.ptr = ptr
+    ptr: int
 
 
 class ndarray:
@@ -164,7 +165,7 @@ class ndarray:
             self.read("getitem by a boolean mask")
         if all(i is not Ellipsis for i in items):
             items = (*items, Ellipsis)  # so that an element is a view, too
-        return wrapped(self.host[items])
+        return wrapped(recorded(operator.getitem, (self.host, items), {}))
 
     def __setitem__(self, index: Any, value: Any) -> None:
         items = _index(index)
@@ -173,7 +174,7 @@ class ndarray:
             np.add.at(hits, items, 1)
             if hits.max(initial=0) > 1:
                 raise EmulationError("[setitem] requires places that differ but got one twice: which is last is chance")
-        self.host[items] = bare(value)
+        recorded(operator.setitem, (self.host, items, bare(value)), {})
 
     def __repr__(self) -> str:
         return repr(self.read("repr"))
@@ -203,7 +204,7 @@ def _operator(name: str) -> Callable[..., Any]:
             for other in others
         ):
             return NotImplemented
-        return wrapped(getattr(self.host, name)(*bare(others)))
+        return wrapped(recorded(getattr(np.ndarray, name), (self.host, *bare(others)), {}))
 
     method.__name__ = name
     return method
@@ -254,12 +255,12 @@ def wrapped(x: Any) -> Any:
 
 def _on_memory(function: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
-        return wrapped(function(*bare(args), **{k: bare(v) for k, v in kwargs.items()}))
+        return wrapped(recorded(function, bare(args), {k: bare(v) for k, v in kwargs.items()}))
 
     return call
 
 
-@functools.cache
+@functools.lru_cache(256)
 def _function(name: str) -> Callable[..., Any]:
     """NumPy's function of this name, for the arguments that CuPy's has."""
     home: Any = functools.reduce(getattr, name.split(".")[:-1], np)
@@ -299,7 +300,7 @@ class _Ufunc:
         raise NotImplementedError(f"`cupy_{self.name}.{name}` is not supported")
 
 
-_ufunc = functools.cache(_Ufunc)
+_ufunc = functools.lru_cache(256)(_Ufunc)
 
 
 def empty(shape: Any, dtype: Any = float, order: Any = "C") -> ndarray:
@@ -326,19 +327,19 @@ def array(obj: Any, dtype: Any = None, copy: bool = True) -> ndarray:
     """A copy."""
     if not isinstance(obj, ndarray):
         return asarray(obj, dtype)
-    return _copied(obj.host.astype(obj.dtype if dtype is None else dtype, copy=False))
+    return _copied(obj.host, dtype)
 
 
-def _copied(host: np.ndarray[Any, Any]) -> ndarray:
-    made = empty(host.shape, host.dtype)
-    made.host[...] = host
+def _copied(host: np.ndarray[Any, Any], dtype: Any = None) -> ndarray:
+    made = empty(host.shape, host.dtype if dtype is None else dtype)
+    recorded(operator.setitem, (made.host, ..., host), {})
     return made
 
 
 def ascontiguousarray(a: Any, dtype: Any = None) -> ndarray:
     """Itself where it is C-contiguous and of this dtype, else a copy that is; with one axis at least, as CuPy's."""
     wanted = a.dtype if dtype is None else np.dtype(dtype)
-    found = a if a.flags.c_contiguous and a.dtype == wanted else _copied(a.host.astype(wanted))
+    found = a if a.flags.c_contiguous and a.dtype == wanted else _copied(a.host, wanted)
     return found if a.ndim else found.reshape(1)
 
 
@@ -356,7 +357,7 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, order: Any = "C") -> nd
     """One value, a number or an array without axes."""
     value = bare(fill_value)
     made = empty(shape, np.asarray(value).dtype if dtype is None else dtype, order)
-    made.host[...] = value
+    recorded(operator.setitem, (made.host, ..., value), {})
     return made
 
 
@@ -364,7 +365,7 @@ def where(condition: Any, x: Any, y: Any) -> Any:
     """x where an array of booleans is true, else y."""
     if not isinstance(condition, ndarray):
         raise AttributeError(f"{type(condition).__name__!r} object has no attribute 'astype'")
-    return wrapped(np.where(condition.host, bare(x), bare(y)))
+    return wrapped(recorded(np.where, (condition.host, bare(x), bare(y)), {}))
 
 
 def asnumpy(a: Any) -> np.ndarray[Any, Any]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import KernelUnavailable
+from .recording import note
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,6 +107,7 @@ def launch(
         raise EmulationError(f"[{name}] {message.value.decode()}")
     for memory in memories.values():
         memory.hand_back(f"[{name}] argument {memory.position}")
+    note(lambda: launch(source, entry, grid, block, arguments))
 
 
 class _Guarded:
@@ -127,7 +129,10 @@ class _Guarded:
                 raise EmulationError(
                     f"{name} was written to {touched[0] // self.array.itemsize + 1} elements {side} it"
                 )
-        self.bytes[...] = self.inside
+        if self.bytes.flags.writeable:
+            self.bytes[...] = self.inside
+        elif not np.array_equal(self.bytes, self.inside):
+            raise EmulationError(f"{name} was written to, and is a view that stands for many elements")
 
 
 def _pointer(name: str, argument: Any, memories: dict[int, _Guarded]) -> Any:

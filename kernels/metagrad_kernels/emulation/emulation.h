@@ -1,13 +1,15 @@
 // CUDA C++ on the CPU: included before a kernel's source, which g++ then compiles as it stands.
 //
 // Each thread of a block is a fiber; blocks run one after another, in one thread of the system. A fiber runs until it
-// meets a barrier, and which one runs next is the schedule's choice: forward, in reverse, or at random. A kernel that
-// lacks a barrier is right under one of them and wrong under another. Shared memory is poisoned (NaN, or -1) before
-// each block, copies of `cp.async` arrive when they are waited for and not before, and a block that cannot go on says
-// which thread waits at which line.
+// meets a barrier, and which one runs next is the schedule's choice: forward, in reverse, or at random, where a warp
+// sometimes goes alone as far as it can. A kernel that lacks a barrier is right under one of them and wrong under another.
+// Shared memory is poisoned (NaN, or -1) before each block, copies of `cp.async` arrive when they are waited for and not
+// before, and a block that cannot go on says which thread waits at which line.
 #pragma once
 
 #include <algorithm>
+#include <csetjmp>
+#include <csignal>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -15,6 +17,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <limits>
+#include <pthread.h>
 #include <random>
 #include <string>
 #include <sys/mman.h>
@@ -135,6 +138,8 @@ struct Machine {
   dim3 grid, block;
   uint3 place;
   std::string failure;
+  pthread_t owner;
+  sigjmp_buf escape;
 };
 
 static Machine* machine = nullptr;
@@ -219,27 +224,33 @@ inline void land(std::vector<Copy>& group) {
   group.clear();
 }
 
+// Let the lanes of a warp go on whose collective is complete; false if there are none.
+inline bool release_warp(std::size_t first) {
+  auto& threads = machine->threads;
+  std::size_t last = std::min(first + WARP, threads.size());
+  bool any = false;
+  for (std::size_t i = first; i < last; ++i) {
+    if (threads[i].state != State::in_warp) continue;
+    unsigned mask = threads[i].mask;
+    bool complete = true;
+    for (std::size_t k = 0; k < WARP && complete; ++k) {
+      if (!(mask >> k & 1)) continue;
+      complete = first + k < last && threads[first + k].state == State::in_warp && threads[first + k].mask == mask &&
+                 threads[first + k].line == threads[i].line;
+    }
+    if (!complete) continue;
+    for (std::size_t k = 0; k < WARP; ++k)
+      if (mask >> k & 1) threads[first + k].state = State::ready;
+    any = true;
+  }
+  return any;
+}
+
 // Let those go on whose barrier or collective is complete; false if no one can.
 inline bool release() {
   auto& threads = machine->threads;
   bool any = false;
-  for (std::size_t first = 0; first < threads.size(); first += WARP) {
-    std::size_t last = std::min(first + WARP, threads.size());
-    for (std::size_t i = first; i < last; ++i) {
-      if (threads[i].state != State::in_warp) continue;
-      unsigned mask = threads[i].mask;
-      bool complete = true;
-      for (std::size_t k = 0; k < WARP && complete; ++k) {
-        if (!(mask >> k & 1)) continue;
-        complete = first + k < last && threads[first + k].state == State::in_warp && threads[first + k].mask == mask &&
-                   threads[first + k].line == threads[i].line;
-      }
-      if (!complete) continue;
-      for (std::size_t k = 0; k < WARP; ++k)
-        if (mask >> k & 1) threads[first + k].state = State::ready;
-      any = true;
-    }
-  }
+  for (std::size_t first = 0; first < threads.size(); first += WARP) any = release_warp(first) || any;
   if (any) return true;
   int line = -1;
   for (Thread& t : threads) {
@@ -267,6 +278,34 @@ inline std::string deadlock() {
   return text;
 }
 
+// An address that is no memory at all: the kernel's failure, not the process's end.
+struct Trap {
+  static void caught(int number) {
+    if (machine && pthread_equal(machine->owner, pthread_self())) siglongjmp(machine->escape, 1);
+    std::signal(number, SIG_DFL);
+    std::raise(number);
+  }
+  Trap() : stack(64 << 10) {
+    stack_t own{};
+    own.ss_sp = stack.data();
+    own.ss_size = stack.size();
+    sigaltstack(&own, &before);
+    struct sigaction action{};
+    action.sa_handler = caught;
+    action.sa_flags = SA_ONSTACK | SA_NODEFER;
+    sigaction(SIGSEGV, &action, &segv);
+    sigaction(SIGBUS, &action, &bus);
+  }
+  ~Trap() {
+    sigaction(SIGSEGV, &segv, nullptr);
+    sigaction(SIGBUS, &bus, nullptr);
+    sigaltstack(&before, nullptr);
+  }
+  std::vector<char> stack;
+  stack_t before{};
+  struct sigaction segv{}, bus{};
+};
+
 inline void run_block(int schedule, std::mt19937& random) {
   auto& threads = machine->threads;
   std::memset(machine->shared, POISON, SHARED);
@@ -283,19 +322,27 @@ inline void run_block(int schedule, std::mt19937& random) {
   }
   std::vector<std::size_t> order(threads.size());
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = schedule == 1 ? order.size() - 1 - i : i;
+  auto run = [&](std::size_t i) {
+    if (threads[i].state != State::ready || !machine->failure.empty()) return false;
+    machine->running = &threads[i];
+    leave_for(machine->scheduler, threads[i].context);
+    return true;
+  };
   while (machine->failure.empty()) {
     if (schedule == 2) std::shuffle(order.begin(), order.end(), random);
+    bool ahead = schedule == 2 && random() % 2;  // each warp alone as far as it can, up to the block's next barrier
     bool ran = false, left = false;
     for (std::size_t i : order) {
-      Thread& t = threads[i];
-      if (t.state == State::ready) {
-        machine->running = &t;
-        leave_for(machine->scheduler, t.context);
-        ran = true;
-        if (!machine->failure.empty()) return;
+      ran = run(i) || ran;
+      if (ahead) {
+        std::size_t first = i / WARP * WARP, last = std::min(first + WARP, threads.size());
+        do
+          for (std::size_t k = first; k < last; ++k) run(k);
+        while (machine->failure.empty() && release_warp(first));
       }
-      left = left || t.state != State::done;
+      left = left || threads[i].state != State::done;
     }
+    if (!machine->failure.empty()) return;
     if (!left) break;
     if (!release() && !ran) machine->failure = deadlock();
   }
@@ -326,6 +373,8 @@ int launch(void (*kernel)(A...), const Launch& how, void** arguments, std::index
     auto& [kernel, arguments] = *static_cast<std::tuple<void (*)(A...), void**>*>(given);
     kernel(*static_cast<std::remove_reference_t<A>*>(arguments[I])...);
   };
+  here.owner = pthread_self();
+  Trap trap;
   here.grid = dim3(how.grid[0], how.grid[1], how.grid[2]);
   here.block = dim3(how.block[0], how.block[1], how.block[2]);
   unsigned count = here.block.x * here.block.y * here.block.z;
@@ -349,7 +398,8 @@ int launch(void (*kernel)(A...), const Launch& how, void** arguments, std::index
     if (!here.failure.empty()) break;
     here.place = {static_cast<unsigned>(i % here.grid.x), static_cast<unsigned>(i / here.grid.x % here.grid.y),
                   static_cast<unsigned>(i / here.grid.x / here.grid.y)};
-    run_block(how.schedule, random);
+    if (sigsetjmp(here.escape, 1)) here.failure = "an access to an address that is no array's, by " + where(*here.running);
+    else run_block(how.schedule, random);
   }
   if (here.stacks != MAP_FAILED) munmap(here.stacks, count * STACK);
   machine = nullptr;

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..launch import Source, namespace, type_name
+from ..launch import Source, aligned, namespace, type_name
 from . import index_type
 
 if TYPE_CHECKING:
@@ -96,5 +96,5 @@ def _run(
 def _width(arrays: list[Any], channels: int) -> int:
     """How many channels a thread makes: those that one access of 16 bytes moves, or 1."""
     width = 16 // max(a.itemsize for a in arrays)
-    fits = channels % width == 0 and all(a.data.ptr % (width * a.itemsize) == 0 for a in arrays)
+    fits = channels % width == 0 and aligned(*arrays)
     return width if fits and all(a.dtype.kind == "f" or a.itemsize == 1 for a in arrays) else 1

@@ -10,8 +10,10 @@ adds nothing to the loss. A row that has no finite logit, a +inf or a NaN gives 
 
 Contract, for both functions:
     logits: (..., c) with c >= 1, float32 or float64, any strides.
-    labels: (...) of any integer type, each in [0, c); or (..., c) of float32 or float64, which promote with the logits.
     g: (...), the cotangent of the losses; any real type, any strides (a broadcast one costs little).
+    labels: (...) of any integer type, each in [0, c); or (..., c) of float32 or float64, which promote with the logits.
+        A label outside of [0, c) raises on the CPU. On a device, where nobody waits for the answer, its loss and the
+        gradient of its row are NaN.
     results: new C-contiguous arrays of the promoted type; no input is written to or kept.
     The same input gives the same bits, whatever runs beside it; several threads may call at once.
 """
@@ -22,12 +24,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..dispatch import CPU, FLOATS, REFERENCE, Operation
+from ..dispatch import CPU, CUDA, FLOATS, REFERENCE, Operation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-OPERATION = Operation(__name__, CPU, REFERENCE)
+OPERATION = Operation(__name__, CPU, REFERENCE, CUDA)
 
 
 def softmax_cross_entropy(
@@ -38,7 +40,7 @@ def softmax_cross_entropy(
     Raises:
         TypeError: types other than the contract's.
         ValueError: shapes that do not fit, no class at all, or an implementation that does not exist.
-        IndexError: an integer label outside [0, c).
+        IndexError: an integer label outside [0, c), on the CPU.
         KernelUnavailable: the implementation asked for cannot run here.
     """
     module = OPERATION.choose(logits, implementation)
