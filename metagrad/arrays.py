@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .core.devices import device_of
+from .core.devices import device_of, out_of_memory
 from .core.pytree import tree_map
 from .core.tensor import Tensor, to_public, to_value
 from .errors import DeviceError, requires
@@ -85,7 +85,10 @@ def placed(array: Any, device: str) -> Any:
     if isinstance(array, Tensor):
         raise DeviceError(requires("to_device", "arrays to be moved outside of transforms", f"{array!r} to {device}"))
     host = array if isinstance(array, np.ndarray | np.generic) else array.get()
-    return host if target is np else target.asarray(host)
+    try:
+        return host if target is np else target.asarray(host)
+    except MemoryError as error:
+        raise out_of_memory("to_device", f"{host.dtype}{list(host.shape)}", host.nbytes, target, error) from error
 
 
 def to_device(tree: Any, device: str, /) -> Any:

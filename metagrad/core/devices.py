@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import OutOfMemoryError, requires
+
 _MODULES = {"cpu": "numpy", "cuda": "cupy", "emulated": "metagrad_kernels.emulation.arrays"}
 _DEVICES = {module: device for device, module in _MODULES.items()}
 
@@ -32,3 +34,11 @@ def namespace(*values: Any) -> Any:
         if device != "cpu":
             return sys.modules[_MODULES[device.partition(":")[0]]]
     return np
+
+
+def out_of_memory(operation: str, what: str, size: int, xp: Any, error: MemoryError) -> OutOfMemoryError:
+    """What to raise: the operation, the array it was for and its bytes, and what was free where `xp` makes arrays."""
+    device, cuda = _DEVICES[xp.__name__], getattr(xp, "cuda", None)
+    free = "" if cuda is None else "; {:,} of {:,} bytes were free".format(*cuda.runtime.memGetInfo())
+    need = f"memory for {what} ({size:,} bytes) on {device}"
+    return OutOfMemoryError(requires(operation, need, f"{error}{free}"))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ..errors import DTypeError, MetagradError, MissingRuleError, OutOfMemoryError, requires
-from .devices import device_of, namespace
+from .devices import device_of, namespace, out_of_memory
 from .tensor import Tensor, boundary
 from .trace import Tracer, Value
 
@@ -187,10 +187,7 @@ class Primitive(metaclass=_Interned):
         found = self.abstract(*[abstractify(x, self.name) for x in inputs])
         outputs = found if type(found) is tuple else (found,)
         size = sum(math.prod(o.shape) * o.dtype.itemsize for o in outputs)
-        need = f"memory for {', '.join(map(repr, outputs))} ({size:,} bytes)"
-        cuda = getattr(namespace(*inputs), "cuda", None)
-        free = "" if cuda is None else "; {:,} of {:,} bytes were free".format(*cuda.runtime.memGetInfo())
-        return OutOfMemoryError(requires(self.name, need, f"on {device_of(outputs[0])}: {error}{free}"))
+        return out_of_memory(self.name, ", ".join(map(repr, outputs)), size, namespace(*outputs), error)
 
     def _missing(self, rule: str) -> MissingRuleError:
         need = f"a rule `{rule}` here"

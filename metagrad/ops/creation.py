@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from operator import index as as_index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..arrays import module, placed
-from ..core.devices import namespace
+from ..core.devices import namespace, out_of_memory
+from ..core.primitive import Aval
 from ..core.tensor import own
 from ..core.trace import Tracer
 from ..errors import DTypeError, OptionError, ShapeError, TraceError, requires
@@ -62,8 +64,18 @@ def ones(shape: Any, *, dtype: Any = None, device: str | None = None) -> Any:
 
 
 def _filled(name: str, value: int, shape: Any, dtype: Any, device: str | None) -> Any:
-    xp = module(device)
-    return (xp.ones if value else xp.zeros)(as_shape(name, shape), dtype=optional_dtype(name, dtype) or np.float64)
+    return _made(name, module(device), value, as_shape(name, shape), optional_dtype(name, dtype) or np.dtype(float))
+
+
+def _made(name: str, xp: Any, value: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+    try:
+        if type(value) is int and value in (0, 1):
+            return (xp.ones if value else xp.zeros)(shape, dtype)
+        return xp.full(shape, value, dtype)
+    except MemoryError as error:
+        made = Aval(shape, np.dtype(dtype))
+        size = math.prod(shape) * made.dtype.itemsize
+        raise out_of_memory(name, repr(made), size, xp, error) from error
 
 
 def full(shape: Any, fill_value: Any, *, dtype: Any = None, device: str | None = None) -> Any:
@@ -74,7 +86,7 @@ def full(shape: Any, fill_value: Any, *, dtype: Any = None, device: str | None =
 def _full(name: str, shape: tuple[int, ...], fill_value: Any, dtype: Any, xp: Any) -> Any:
     wanted = optional_dtype(name, dtype)
     if type(fill_value) in (int, float, bool):
-        return xp.full(shape, fill_value, np.asarray(fill_value).dtype if wanted is None else wanted)
+        return _made(name, xp, fill_value, shape, np.asarray(fill_value).dtype if wanted is None else wanted)
     value = fill_value if wanted is None else astype(fill_value, wanted)
     return broadcast_to(value, shape)
 
@@ -94,7 +106,7 @@ def _filled_like(name: str, value: int, x: Any, dtype: Any, device: str | None) 
     wanted: Any = optional_dtype(name, dtype)
     if wanted is None:
         wanted = getattr(x, "dtype", type(x))
-    return (xp.ones if value else xp.zeros)(shape_of(x), dtype=wanted)
+    return _made(name, xp, value, shape_of(x), wanted)
 
 
 def full_like(x: Any, /, fill_value: Any, *, dtype: Any = None, device: str | None = None) -> Any:

@@ -60,6 +60,8 @@ FUNCTIONS = {
         "stack": "tup axis out dtype casting",
         "sum": "a axis dtype out keepdims",
         "swapaxes": "a axis1 axis2",
+        "take": "a indices axis out",
+        "tile": "A reps",
         "transpose": "a axes",
         "tri": "N M k dtype",
         "tril": "m k",
