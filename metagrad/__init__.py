@@ -12,7 +12,11 @@ import sys as _sys
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
+from metagrad_kernels.precision import precision
+
 from . import errors, linalg, nn, optim, random
+from .arrays import adopt as _adopt
+from .arrays import from_dlpack, to_device
 from .arrays import keep_freed_memory as _keep_freed_memory
 from .core import graph as _graph
 from .core import tensor as _tensor
@@ -46,6 +50,7 @@ if _TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _tensor.operators = _sys.modules[__name__]
+_tensor.adopt = _adopt
 _graph.viewer = lambda: __getattr__("inspect")
 _keep_freed_memory()
 
@@ -69,6 +74,7 @@ __all__ = [  # noqa: PLE0604
     "data",
     "debug_nans",
     "errors",
+    "from_dlpack",
     "grad",
     "hessian",
     "hvp",
@@ -83,10 +89,12 @@ __all__ = [  # noqa: PLE0604
     "named_scope",
     "nn",
     "optim",
+    "precision",
     "random",
     "save",
     "stop_gradient",
     "testing",
+    "to_device",
     "value_and_grad",
     "vjp",
     "vmap",

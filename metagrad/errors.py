@@ -27,6 +27,10 @@ class DeviceError(MetagradError, ValueError):
     """A device that is missing, or arrays of two devices in one operation."""
 
 
+class OutOfMemoryError(MetagradError, MemoryError):
+    """A device without the memory for the result of an operation. What was there before is untouched."""
+
+
 class TraceError(MetagradError, RuntimeError):
     """A traced value used where it has no meaning: after its transform ended, or where a concrete value is needed."""
 
@@ -81,6 +85,7 @@ __all__ = [
     "MissingRuleError",
     "NonFiniteError",
     "OptionError",
+    "OutOfMemoryError",
     "ShapeError",
     "TraceError",
     "requires",

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from .arrays import to_device
 from .core.tensor import Tensor, to_value
 from .core.trace import Tracer
-from .errors import CheckpointError, DTypeError, MissingFileError, TraceError, requires
+from .errors import CheckpointError, DeviceError, DTypeError, MissingFileError, TraceError, requires
 
 _FORMAT = 1
 
@@ -47,10 +48,12 @@ def save(path: str | os.PathLike[str], tree: Any, metadata: Any = None) -> None:
     _replace(Path(path), to_bytes(arrays, metadata={"metagrad": header}))
 
 
-def load(path: str | os.PathLike[str], with_metadata: bool = False) -> Any:
-    """The tree that `save` wrote, its arrays as Tensors on the CPU; with `with_metadata`, `(tree, metadata)`.
+def load(path: str | os.PathLike[str], with_metadata: bool = False, *, device: str = "cpu") -> Any:
+    """The tree that `save` wrote, its arrays as Tensors on a device, whichever they were on; with `with_metadata`,
+    `(tree, metadata)`.
 
-    Raises CheckpointError for a file that is truncated, damaged, or not one of `save`'s, MissingFileError for none.
+    Raises CheckpointError for a file that is truncated, damaged, or not one of `save`'s, MissingFileError for none,
+    DeviceError for a device that is not here.
     """
     import json
 
@@ -69,9 +72,9 @@ def load(path: str | os.PathLike[str], with_metadata: bool = False) -> Any:
         if header["format"] != _FORMAT:
             got = f"{str(path)!r} of format {header['format']}"
             raise CheckpointError(requires("load", f"a file of format {_FORMAT}", got))
-        tree = _build(header["tree"], arrays)
+        tree = to_device(_build(header["tree"], arrays), device)
         return (tree, header["metadata"]) if with_metadata else tree
-    except CheckpointError:
+    except (CheckpointError, DeviceError):
         raise
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         got = f"{str(path)!r}, a safetensors file from elsewhere"

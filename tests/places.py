@@ -27,6 +27,8 @@ needs_cuda = pytest.mark.skipif(
 needs_emulation = pytest.mark.skipif(
     emulation.missing() is not None, reason=f"the emulation lacks {emulation.missing()}"
 )
+DEVICE = "emulated" if CUPY is None else "cuda"
+"""What the library's tests take for a device: a GPU if there is one, else the emulation."""
 IMPLEMENTATIONS = ["reference", "cpu", pytest.param("cuda", marks=needs_cuda)]
 each_implementation = pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 

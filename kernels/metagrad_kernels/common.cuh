@@ -31,6 +31,17 @@ __device__ __forceinline__ void copy_16_later(void* to, const void* from, bool i
 #endif
 }
 
+// The same of one element of 4 or 8 bytes.
+template <class T> __device__ __forceinline__ void copy_later(T* to, const T* from, bool inside) {
+#ifdef METAGRAD_EMULATION
+  emulation::machine->running->pending.push_back({to, inside ? from : nullptr, sizeof(T)});
+#else
+  unsigned address = static_cast<unsigned>(__cvta_generic_to_shared(to));
+  asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(address), "l"(from), "n"(sizeof(T)),
+               "r"(inside ? static_cast<int>(sizeof(T)) : 0) : "memory");
+#endif
+}
+
 __device__ __forceinline__ void close_copies() {
 #ifdef METAGRAD_EMULATION
   auto& t = *emulation::machine->running;

@@ -6,6 +6,8 @@ import functools
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .errors import KernelUnavailable
 from .launch import COMPILE_OPTIONS
 
@@ -13,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from .launch import Source
+
+NULL = np.uint64(0)
+"""What a kernel is given for None, which CuPy would pass on as no argument at all."""
 
 
 def launch(
@@ -22,7 +27,7 @@ def launch(
     import cupy
 
     function = _compiled(source, entry, cupy.cuda.runtime.getDevice())
-    function(grid, block, arguments)
+    function(grid, block, tuple(NULL if a is None else a for a in arguments))
 
 
 @functools.lru_cache(4096)

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ..errors import DTypeError, MetagradError, MissingRuleError, requires
+from ..errors import DTypeError, MetagradError, MissingRuleError, OutOfMemoryError, requires
+from .devices import device_of, namespace, out_of_memory
 from .tensor import Tensor, boundary
 from .trace import Tracer, Value
 
@@ -130,7 +131,11 @@ class Primitive(metaclass=_Interned):
             # The shape rule is where requirements are written down: let it say what was wrong.
             with suppress(MissingRuleError):
                 self.abstract(*[abstractify(x, self.name) for x in inputs])
+            if namespace(*inputs) is not np and any(type(x) is np.ndarray and not x.shape for x in inputs):
+                return self.forward(*[x[()] if type(x) is np.ndarray and not x.shape else x for x in inputs])
             raise
+        except MemoryError as error:
+            raise self._out_of_memory(inputs, error) from error
 
     @property
     def params(self) -> dict[str, Any]:
@@ -176,6 +181,13 @@ class Primitive(metaclass=_Interned):
     def batch(self, batched: tuple[bool, ...], *inputs: Value) -> Any:
         """The outputs, axis 0 mapped, of inputs of which those that are `batched` are mapped over axis 0."""
         raise self._missing("batch")
+
+    def _out_of_memory(self, inputs: tuple[Value, ...], error: MemoryError) -> OutOfMemoryError:
+        """What it was for, how much, and what was free."""
+        found = self.abstract(*[abstractify(x, self.name) for x in inputs])
+        outputs = found if type(found) is tuple else (found,)
+        size = sum(math.prod(o.shape) * o.dtype.itemsize for o in outputs)
+        return out_of_memory(self.name, ", ".join(map(repr, outputs)), size, namespace(*outputs), error)
 
     def _missing(self, rule: str) -> MissingRuleError:
         need = f"a rule `{rule}` here"
@@ -228,7 +240,7 @@ def abstractify(x: Value, operation: str = "array") -> Any:
         return x
     if not hasattr(x, "dtype"):
         raise DTypeError(requires(operation, "arrays or numbers", not_an_array(x)))
-    return Aval(tuple(x.shape), x.dtype, "cpu" if isinstance(x, np.generic) else str(x.device))
+    return Aval(tuple(x.shape), x.dtype, device_of(x))
 
 
 def not_an_array(x: Any) -> str:

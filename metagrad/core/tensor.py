@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import numpy as np
 
 from ..errors import DTypeError, ImmutableError, TraceError, requires
+from .devices import device_of
 from .numpy_protocol import NumPyProtocol
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ class _Reads(threading.local):
 reads = _Reads()
 operators: Any = None
 """The namespace of public operations; `metagrad` hands itself in."""
+adopt: Any = None
+"""What makes a plain array of another library's on a GPU, without a copy; `metagrad` hands it in."""
 
 
 def own(array: Any) -> Any:
@@ -65,8 +68,10 @@ def to_value(x: Any) -> Any:
         return own(x)
     if kind is complex:
         return own(np.asarray(x))
-    if hasattr(x, "__cuda_array_interface__") and hasattr(x, "get"):
+    if hasattr(kind, "__array_function__") and hasattr(kind, "get"):  # CuPy's
         return own(x)
+    if hasattr(x, "__cuda_array_interface__"):
+        return adopt(x)
     if hasattr(x, "__array__") and hasattr(x, "__dlpack__") and not isinstance(x, type):
         return own(np.asarray(x))
     return x
@@ -150,9 +155,15 @@ class Tensor(NumPyProtocol):
 
     @property
     def device(self) -> str:
-        """Where the elements are: "cpu", or a GPU."""
-        value = self._value
-        return "cpu" if isinstance(value, np.ndarray | np.generic) else str(value.device)
+        """Where the elements are: "cpu", "cuda:0" and so on, or "emulated"."""
+        return device_of(self._value)
+
+    def to_device(self, device: str, /, *, stream: None = None) -> Any:
+        """The same numbers on another device, "cpu", "cuda" or "emulated"; itself where they are there already.
+
+        Raises DeviceError for a device that is not here, and for a traced value on another one.
+        """
+        return operators.asarray(self, device=device)
 
     # What leaves the engine.
     def concrete(self, operation: str, advice: str = "") -> Any:
@@ -212,7 +223,13 @@ class Tensor(NumPyProtocol):
         return np.asarray(value).copy().__dlpack__(**options) if self.device == "cpu" else value.__dlpack__(**options)
 
     def __dlpack_device__(self) -> Any:
-        return np.asarray(self.concrete("dlpack")).__dlpack_device__()
+        value = self.concrete("dlpack")
+        return (np.asarray(value) if self.device == "cpu" else value).__dlpack_device__()
+
+    @property
+    def __cuda_array_interface__(self) -> Any:
+        """The memory on the GPU, for other libraries to read. AttributeError elsewhere, as the protocol asks."""
+        return self.concrete("__cuda_array_interface__").__cuda_array_interface__
 
     def __array_namespace__(self, *, api_version: str | None = None) -> Any:
         return operators

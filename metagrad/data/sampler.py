@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ..arrays import module, placed
+from ..core.tensor import Tensor
 from ..errors import OptionError, requires
 from .records import integer, ranges, require_classes, require_square
 
@@ -49,8 +51,12 @@ class Episodes:
     generators give equal episodes. With `rotate`, each class of each task is turned by a random multiple of 90 degrees,
     in support and query alike.
 
+    With a `device`, "cuda" say, the table of pictures is there, and episodes are Tensors there: the same numbers. What
+    is copied for one is the numbers of its pictures.
+
     Raises OptionError for more ways than classes, classes with too few drawings for an episode, and `rotate` with
-    classes of `with_rotations`; ShapeError for `rotate` with pictures that are not square.
+    classes of `with_rotations`; ShapeError for `rotate` with pictures that are not square; DeviceError for a device
+    that is not here.
 
     >>> import numpy as np
     >>> from metagrad import data
@@ -60,7 +66,16 @@ class Episodes:
     ((32, 5, 28, 28, 1), array([0, 1, 2, 3, 4]), (32, 15, 28, 28, 1))
     """
 
-    def __init__(self, classes: ImageClasses, *, ways: int, shots: int, queries: int, rotate: bool = True) -> None:
+    def __init__(
+        self,
+        classes: ImageClasses,
+        *,
+        ways: int,
+        shots: int,
+        queries: int,
+        rotate: bool = True,
+        device: str | None = None,
+    ) -> None:
         require_classes("Episodes", classes)
         ways, shots, queries = (
             integer("Episodes", name, value) for name, value in (("ways", ways), ("shots", shots), ("queries", queries))
@@ -81,10 +96,14 @@ class Episodes:
         self.ways, self.shots, self.queries, self.rotate = ways, shots, queries, rotate
         self._turned = rotate or bool(classes.turns.any())
         table, self._rows = _table(classes, self._turned)
+        self._device = device
+        self._xp = module(device)
         self._pictures = table.reshape(len(table), -1)
         self._per_turn = len(table) // 4
+        if device is not None:
+            self._pictures = placed(self._pictures, device)
 
-    def __call__(self, generator: np.random.Generator, tasks: int) -> tuple[Batch, Batch]:
+    def __call__(self, generator: np.random.Generator, tasks: int) -> tuple[Any, Any]:
         return self.take(self.draw(generator, tasks))
 
     def draw(self, generator: np.random.Generator, tasks: int) -> Draw:
@@ -96,20 +115,24 @@ class Episodes:
         turns = np.asarray(generator.integers(0, 4 if self.rotate else 1, classes.shape))
         return Draw(classes, turns, distinct(generator, self.classes.counts[classes], self.shots + self.queries))
 
-    def take(self, draw: Draw) -> tuple[Batch, Batch]:
+    def take(self, draw: Draw) -> tuple[Any, Any]:
         """The (support, query) of a draw; raises OptionError for one that turns what this sampler does not."""
         if draw.turns.any() and not self._turned:
             raise OptionError(requires("Episodes", "rotate=True for a draw that turns classes", "rotate=False"))
         turns = (self.classes.turns[draw.classes] + draw.turns) % 4
         first = self._rows[draw.classes] + turns * self._per_turn
         rows = first[..., None] + draw.drawings
+        if self._device is not None:
+            rows = placed(rows, self._device)
         return self._batch(rows[..., : self.shots]), self._batch(rows[..., self.shots :])
 
-    def _batch(self, rows: Array) -> Batch:
+    def _batch(self, rows: Any) -> Any:
         tasks, ways, each = rows.shape
-        pictures = self._pictures.take(rows.reshape(-1), axis=0)
-        images = np.divide(pictures, 255, dtype=np.float32).reshape(tasks, ways * each, *self.classes.shape)
-        return images, np.tile(np.repeat(np.arange(ways), each), (tasks, 1))
+        xp = self._xp
+        pictures = xp.take(self._pictures, rows.reshape(-1), axis=0)
+        images = xp.divide(pictures, 255, dtype=np.float32).reshape(tasks, ways * each, *self.classes.shape)
+        labels = xp.tile(xp.repeat(xp.arange(ways), each), (tasks, 1))
+        return (images, labels) if self._device is None else (Tensor(images), Tensor(labels))
 
 
 def _table(classes: ImageClasses, turned: bool) -> tuple[Array, Array]:

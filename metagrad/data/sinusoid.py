@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..arrays import placed
+from ..core.tensor import Tensor
 from .records import integer
 
 Array = np.ndarray[Any, Any]
@@ -57,9 +59,17 @@ class Sinusoids(NamedTuple):
         return np.concatenate([x, np.broadcast_to(facts[:, None, :], (*x.shape[:2], 2))], axis=-1)
 
 
-def episodes(generator: np.random.Generator, tasks: int, shots: int) -> tuple[Sinusoids, tuple[Any, Any]]:
-    """Sampled tasks, and (support, query) for them: `shots` points (x, y) of each, and as many others."""
+def episodes(
+    generator: np.random.Generator, tasks: int, shots: int, device: str | None = None
+) -> tuple[Sinusoids, tuple[Any, Any]]:
+    """Sampled tasks, and (support, query) for them: `shots` points (x, y) of each, and as many others.
+
+    With a `device` the points are Tensors there, copied in one piece.
+    """
     shots = integer("episodes", "shots", shots)
     batch = Sinusoids.sample(generator, tasks)
-    x, y = batch.points(generator, 2 * shots)
+    points: Any = batch.points(generator, 2 * shots)
+    if device is not None:
+        points = map(Tensor, placed(np.stack(points), device))
+    x, y = points
     return batch, ((x[:, :shots], y[:, :shots]), (x[:, shots:], y[:, shots:]))

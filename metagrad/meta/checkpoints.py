@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ..arrays import to_device
+from ..core.devices import device_of
 from ..core.pytree import flatten, leaf_names, tree_map, unflatten
 from ..errors import CheckpointError, OptionError, requires
 from ..serialization import load, save
@@ -123,20 +125,23 @@ def _named(tree: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def _stored(arrays: dict[str, Any], like: Any, path: Path, prefix: str = "") -> Any:
-    """A state like `like`; raises CheckpointError, naming the first leaf that is missing or of another kind."""
+    """A state like `like`, each leaf on the device of that one.
+
+    Raises CheckpointError, naming the first leaf that is missing or of another kind.
+    """
     found = []
     for name, leaf in _named(like, prefix).items():
         wanted, got = _kind(leaf), arrays.get(name)
         if got is None or _kind(got) != wanted:
             what = "nothing" if got is None else _kind(got)
             raise CheckpointError(requires("resume", f"a checkpoint with {name}, {wanted}", f"{what} in {path}"))
-        found.append(got)
+        found.append(to_device(got, device_of(leaf)))
     return unflatten(flatten(like)[1], found)
 
 
 def _kind(leaf: Any) -> str:
-    array = np.asarray(leaf)
-    return f"{array.dtype} of shape {array.shape}"
+    array = leaf if hasattr(leaf, "dtype") else np.asarray(leaf)
+    return f"{array.dtype} of shape {tuple(array.shape)}"
 
 
 def _compare(stored: dict[str, Any], settings: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.devices import namespace
 from ..errors import ShapeError, requires
 from ..linalg import vector_norm
 from ..nn import log_softmax, softplus
@@ -143,7 +144,7 @@ def best_match(similarity: Any, labels: Any, *, ways: int) -> Any:
     >>> meta.best_match(mg.asarray([[1.0, 5.0, 3.0]]), mg.asarray([0, 1, 0]), ways=2)
     Tensor([[3., 5.]], dtype=float64)
     """
-    member = equal(expand_dims(labels, -1), np.arange(ways))
+    member = equal(expand_dims(labels, -1), namespace(labels).arange(ways))
     return max(where(member, expand_dims(similarity, -1), -np.inf), axis=-2)
 
 
@@ -152,7 +153,7 @@ def _members(support: Any, labels: Any, ways: int) -> Any:
     if tuple(labels.shape) != tuple(support.shape[:-1]):
         need = f"labels of shape {tuple(support.shape[:-1])}, one for each support example,"
         raise ShapeError(requires("metric", need, f"shape {tuple(labels.shape)}"))
-    return equal(expand_dims(labels, -1), np.arange(ways))
+    return equal(expand_dims(labels, -1), namespace(labels).arange(ways))
 
 
 def _unit(x: Any) -> Any:

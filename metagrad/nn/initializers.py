@@ -1,7 +1,7 @@
 """Initial values of parameters. An initialiser is a function `init(key, shape, dtype=float32)`.
 
 `zeros` and `ones` are initialisers; the others make one: `normal(0.1)`, `he_normal()`. The fans of a shape (..., i, o)
-are i and o, each times the size of the leading axes (the window of a convolution).
+are i and o, each times the size of the leading axes (the window of a convolution). Values are where the key is.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from ..core.devices import namespace
 from ..core.tensor import public
 from ..errors import ShapeError, requires
 from ..ops import random
@@ -30,22 +31,22 @@ class Initializer(Protocol):
 
 def zeros(key: Any, shape: tuple[int, ...], dtype: Any = np.float32) -> Any:
     """All 0."""
-    return _full(shape, 0.0, dtype)
+    return _full(key, shape, 0.0, dtype)
 
 
 def ones(key: Any, shape: tuple[int, ...], dtype: Any = np.float32) -> Any:
     """All 1."""
-    return _full(shape, 1.0, dtype)
+    return _full(key, shape, 1.0, dtype)
 
 
 @public
-def _full(shape: tuple[int, ...], value: float, dtype: Any) -> Any:
-    return np.full(as_shape("initializer", shape), value, as_dtype("initializer", dtype))
+def _full(key: Any, shape: tuple[int, ...], value: float, dtype: Any) -> Any:
+    return namespace(key).full(as_shape("initializer", shape), value, as_dtype("initializer", dtype))
 
 
 def constant(value: float) -> Initializer:
     """All `value`."""
-    return lambda key, shape, dtype=np.float32: _full(shape, value, dtype)
+    return lambda key, shape, dtype=np.float32: _full(key, shape, value, dtype)
 
 
 def _initializer(draw: Callable[[Any, tuple[int, ...], Any], Any]) -> Initializer:

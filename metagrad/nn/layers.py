@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 
 from ..core import provenance
+from ..core.devices import device_of
 from ..core.primitive import Aval
 from ..core.tensor import public
 from ..errors import OptionError, ShapeError, requires
@@ -183,7 +184,7 @@ class Sequential:
         The shapes between the layers are found by tracing each on a symbolic array.
         """
         params = []
-        aval = Aval(tuple(shape), np.dtype(np.float32))
+        aval = Aval(tuple(shape), np.dtype(np.float32), device_of(key))
         for k, (layer, layer_key) in enumerate(zip(self.layers, split(key, len(self.layers)), strict=True)):
             params.append(layer.init(layer_key, aval.shape) if isinstance(layer, Layer) else {})
             if k + 1 < len(self.layers):

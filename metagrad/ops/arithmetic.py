@@ -11,6 +11,7 @@ import numpy as np
 
 from metagrad_kernels.row_addition import add_row
 
+from ..core.devices import namespace
 from ..core.primitive import Aval, not_an_array
 from ..errors import DTypeError, requires
 from .dtypes import as_dtype
@@ -244,6 +245,8 @@ class Where(Elementwise):
     def forward(self, condition: Any, x: Any, y: Any) -> Any:
         if getattr(condition, "dtype", None) is not _BOOL:
             self._check(condition)
+        if isinstance(condition, builtins.bool | np.bool_) and (xp := namespace(x, y)) is not np:
+            condition = xp.full((), builtins.bool(condition))
         return np.where(condition, x, y)
 
     def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
@@ -419,11 +422,9 @@ def astype(x: Any, dtype: Any, /) -> Any:
 
 def zeros_for(x: Value) -> Any:
     """Plain zeros of a value's shape and dtype, on its device."""
-    value = x
-    while hasattr(value, "_value"):
-        value = value._value
-    return (
-        np.zeros_like(value, shape=shape_of(x))
-        if hasattr(value, "__array_function__")
-        else np.zeros(shape_of(x), x.dtype)
-    )
+    return namespace(x).zeros(shape_of(x), x.dtype)
+
+
+def filled(value: float, like: Value, shape: tuple[int, ...] | None = None) -> Any:
+    """A plain array of one number, of a value's dtype and shape (or another), on its device."""
+    return namespace(like).full(shape_of(like) if shape is None else shape, value, like.dtype)

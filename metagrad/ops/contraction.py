@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from metagrad_kernels.matmul import matmul as matmul_kernel
+
 from ..core.primitive import Aval
 from ..errors import OptionError, ShapeError, requires
 from .arithmetic import multiply
@@ -73,7 +75,7 @@ def _plan(a: str, b: str, out: str, x_shape: tuple[int, ...], y_shape: tuple[int
             raise ValueError
     order = tuple(natural.index(c) for c in out)
     # An inner size of 1 is an outer product: broadcasting beats a matrix product there.
-    product = np.multiply if math.prod(size[c] for c in inner) == 1 else np.matmul
+    product = np.multiply if math.prod(size[c] for c in inner) == 1 else _product
     return _Plan(
         _operand(a, x_shape, batch, x_free, inner),
         _operand(b, y_shape, batch, inner, y_free),
@@ -82,6 +84,17 @@ def _plan(a: str, b: str, out: str, x_shape: tuple[int, ...], y_shape: tuple[int
         None if order == tuple(range(len(order))) else order,
         tuple(size[c] for c in out),
     )
+
+
+def _product(x: Any, y: Any) -> Any:
+    """The products of matrices (..., n, k) and (..., k, m). Beside the CPU by a kernel: CuPy cannot capture its own."""
+    if type(x) is np.ndarray or x.dtype != y.dtype or x.dtype.char not in "fd":
+        return np.matmul(x, y)
+    *lead, n, k = x.shape
+    stacked = matmul_kernel(
+        x.reshape(-1, n, k) if lead else x[None], y.reshape(-1, k, y.shape[-1]) if lead else y[None]
+    )
+    return stacked.reshape(*lead, n, y.shape[-1])
 
 
 def _matrices(x: Any, how: _Operand) -> Any:

@@ -39,8 +39,11 @@ def common_shape(name: str, shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
 
 
 def common_device(name: str, inputs: tuple[Any, ...]) -> str:
-    """The one device of the inputs; raises DeviceError where there are two."""
-    devices = {x.device for x in inputs if isinstance(x, Aval)}
+    """The one device of the inputs; raises DeviceError where there are two.
+
+    An array without axes on the CPU is a number, which goes with arrays anywhere.
+    """
+    devices = {x.device for x in inputs if isinstance(x, Aval) and (x.shape or x.device != "cpu")}
     if len(devices) > 1:
         raise DeviceError(requires(name, "arrays of one device", " and ".join(sorted(devices))))
     return devices.pop() if devices else "cpu"

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import placed
+from ..core.devices import device_of, namespace
 from ..core.primitive import Aval, Primitive
 from ..core.tensor import Tensor, public
 from ..core.trace import Tracer, Value
@@ -20,7 +22,7 @@ from ..errors import IndexingError, ShapeError, TraceError, requires
 from .arithmetic import add, where
 from .elementwise import common_device, shape_of
 from .predicates import greater_equal
-from .shape import Linear, Rearrangement, all_mapped, broadcast_to, moveaxis, normal_axis, permute_dims, reshape
+from .shape import Linear, Rearrangement, all_mapped, along, broadcast_to, moveaxis, normal_axis, permute_dims, reshape
 
 Item = Any
 """An int, a slice written as a tuple (start, stop, step), or None for a new axis."""
@@ -73,7 +75,7 @@ class Embed(Rearrangement):
     shape: tuple[int, ...]
 
     def forward(self, x: Any) -> Any:
-        output = np.zeros_like(x, shape=self.shape)
+        output = namespace(x).zeros(self.shape, x.dtype)
         output[_filled(self.index)] = x
         return output
 
@@ -91,8 +93,17 @@ def _with_batches(arrays: tuple[Any, ...], batches: int) -> tuple[Any, ...]:
     """Index arrays with those of the batch axes in front: element b of the batch reads from element b."""
     shape = arrays[0].shape
     rank = len(shape)
-    rows = [np.arange(shape[k]).reshape((-1,) + (1,) * (rank - 1 - k)) for k in range(batches)]
+    xp = namespace(*arrays)
+    rows = [xp.arange(shape[k]).reshape((-1,) + (1,) * (rank - 1 - k)) for k in range(batches)]
     return (*rows, *arrays)
+
+
+def _places(arrays: tuple[Any, ...], batches: int, shape: tuple[int, ...]) -> Any:
+    """Index arrays, with those of the batch axes, as one of places in the flattened leading axes of a shape."""
+    places: Any = 0
+    for array, n in zip(_with_batches(arrays, batches), shape, strict=False):
+        places = places * n + np.where(array < 0, array + n, array)
+    return places.astype(np.int64, copy=False)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -145,9 +156,19 @@ class ScatterAdd(Linear):
     shape: tuple[int, ...]
 
     def forward(self, x: Any, *arrays: Any) -> Any:
-        output = np.zeros_like(x, shape=self.shape)
-        np.add.at(output, _with_batches(arrays, self.batches), x)
-        return output
+        if namespace(x) is np:
+            output = np.zeros_like(x, shape=self.shape)
+            np.add.at(output, _with_batches(arrays, self.batches), x)
+            return output
+        from metagrad_kernels.scatter import scatter_add
+
+        lead = self.batches + len(arrays)
+        n, width = math.prod(self.shape[:lead]), math.prod(self.shape[lead:])
+        places = _places(arrays, self.batches, self.shape).reshape(-1)
+        rows = x.reshape(len(places), width)
+        if x.dtype.char not in "fd":
+            return scatter_add(rows.astype(np.float64), places, n).astype(x.dtype).reshape(self.shape)
+        return scatter_add(rows, places, n).reshape(self.shape)
 
     def abstract(self, x: Any, *arrays: Any) -> Aval:
         return Aval(self.shape, x.dtype, common_device("scatter_add", (x, *arrays)))
@@ -173,10 +194,24 @@ class LastWriter(Primitive):
     shape: tuple[int, ...]
 
     def forward(self, *arrays: Any) -> Any:
+        if namespace(*arrays) is not np:
+            return self._on_device(arrays)
         owner = np.full(self.shape, -1)
         inner = arrays[0].shape[self.batches :]
         owner[_with_batches(arrays, self.batches)] = np.arange(math.prod(inner)).reshape(inner)
         return owner
+
+    def _on_device(self, arrays: tuple[Any, ...]) -> Any:
+        from metagrad_kernels.scatter import last_writer
+
+        xp, shape = namespace(*arrays), arrays[0].shape
+        places = _places(arrays, self.batches, self.shape)
+        count = math.prod(shape[self.batches :])
+        owner = last_writer(places.reshape(-1), math.prod(self.shape)).reshape(self.shape)
+        # Of the places of one element of the batch, counted from its first.
+        lead = shape[: self.batches]
+        first = xp.arange(math.prod(lead)).reshape((*lead, *(1,) * (len(self.shape) - len(lead))))
+        return np.where(owner < 0, -1, owner - first * count)
 
     def abstract(self, *arrays: Any) -> Aval:
         return Aval(self.shape, np.dtype(np.intp), common_device("set", arrays))
@@ -214,6 +249,7 @@ def _plan(x: Value, index: Any) -> _Plan:
     shape = shape_of(x)
     items = list(index) if isinstance(index, tuple) else [index]
     items = [_as_index_array(item) if _is_array(item) or type(item) is bool else item for item in items]
+    device = device_of(x)
     if any(_is_array(item) and item.dtype.kind == "b" and not item.shape for item in items):
         got = "one of no axis, as True is; None makes an axis"
         raise IndexingError(requires("getitem", "boolean masks with at least one axis", got))
@@ -232,7 +268,8 @@ def _plan(x: Value, index: Any) -> _Plan:
     expanded: list[Any] = []
     for item in items:
         if _is_array(item) and item.dtype.kind == "b":
-            expanded += _mask_to_indices(item, shape[_axes_before(expanded) : _axes_before(expanded) + item.ndim])
+            axis = _axes_before(expanded)
+            expanded += _mask_to_indices(_beside(item, device), shape[axis : axis + item.ndim])
         else:
             expanded.append(item)
     if not any(_is_array(item) for item in expanded):
@@ -242,7 +279,7 @@ def _plan(x: Value, index: Any) -> _Plan:
     axis = 0
     for position, item in enumerate(expanded):
         if _is_array(item) or isinstance(item, int | np.integer):
-            arrays.append(item if _is_array(item) else np.asarray(int(item)))
+            arrays.append(_beside(item, device) if _is_array(item) else namespace(x).full((), int(item)))
             axes.append(axis)
             positions.append(position)
             basic.append(slice(None))
@@ -285,12 +322,18 @@ def _plain(item: Any) -> Any:
 
 def _as_index_array(item: Any) -> Value:
     try:
-        array = item._value if type(item) is Tensor else item if isinstance(item, Tracer) else np.asarray(item)
+        array = item._value if type(item) is Tensor else item
+        array = np.asarray(item) if isinstance(array, list | bool | np.generic) else array
     except ValueError:
         raise IndexingError(requires("getitem", "index arrays with rows of one length", repr(item))) from None
     if array.dtype.kind not in "iub" and array.size:
         raise IndexingError(requires("getitem", "integer or boolean index arrays", array.dtype))
     return array.astype(np.intp) if array.dtype.kind == "f" else array
+
+
+def _beside(index: Value, device: str) -> Value:
+    """An index where x lives: one that was written down on the CPU is copied there."""
+    return placed(index, device) if device != "cpu" and device_of(index) == "cpu" else index
 
 
 def _mask_to_indices(mask: Value, shape: tuple[int, ...]) -> list[Any]:
@@ -338,7 +381,7 @@ def take(x: Any, indices: Any, /, *, axis: int | None = None) -> Any:
     if axis is None and len(shape_of(x)) != 1:
         raise ShapeError(requires("take", "an axis for an array that is not one-dimensional", f"shape {shape_of(x)}"))
     axis = normal_axis("take", axis or 0, len(shape_of(x)))
-    indices = _as_index_array(indices) if _is_array(indices) else np.asarray(indices)
+    indices = _as_index_array(indices if _is_array(indices) else np.asarray(indices))
     return getitem(x, (slice(None),) * axis + (indices,))
 
 
@@ -348,8 +391,7 @@ def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Any:
     axis = normal_axis("take_along_axis", axis, len(shape))
     if len(shape) != len(given):
         raise ShapeError(requires("take_along_axis", "as many axes of indices as of x", f"{shape} and {given}"))
-    others = [np.arange(n).reshape([-1 if b == a else 1 for b in range(len(shape))]) for a, n in enumerate(shape)]
-    return getitem(x, tuple([_as_index_array(indices) if a == axis else others[a] for a in range(len(shape))]))
+    return getitem(x, tuple([_as_index_array(indices) if a == axis else along(x, a) for a in range(len(shape))]))
 
 
 def set_at(x: Value, index: Any, value: Value) -> Value:
@@ -378,13 +420,14 @@ def add_at(x: Value, index: Any, value: Value) -> Value:
 
 def _update(x: Value, index: Any, value: Value, name: str) -> tuple[Value, _Plan, Value]:
     """The value in the shape that the plan writes, and what it writes into: x with its indexed axes first."""
-    from .arithmetic import astype
+    from .arithmetic import astype, filled
 
     plan = _plan(x, index)
     shape = shape_of(getitem(x, index))
     if len(shape_of(value)) > len(shape):
         raise ShapeError(requires(f"at[...].{name}", f"a value that broadcasts to {shape}", f"shape {shape_of(value)}"))
-    value = broadcast_to(astype(value, x.dtype), shape)
+    number = type(value) in (int, float, bool)
+    value = broadcast_to(filled(value, x, ()) if number else astype(value, x.dtype), shape)
     if not plan.arrays:
         return value, plan, x
     rank = len(plan.arrays[0].shape)
@@ -408,7 +451,7 @@ def _written(value: Value, plan: _Plan, x: Value) -> Value:
     """x with the whole of what the basic part of the index reads replaced."""
     if _takes_all(plan) and plan.arrays:
         return value
-    mask = np.zeros(shape_of(x), bool)
+    mask = namespace(x).zeros(shape_of(x), bool)
     mask[_filled(plan.basic)] = True
     return where(mask, Embed(plan.basic, shape_of(x)).bind(value), x)
 

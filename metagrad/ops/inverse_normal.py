@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..core.devices import namespace
 from .arithmetic import multiply, square
 from .elementwise import UnaryByOutput
 from .exponential import exp
@@ -60,6 +61,8 @@ class InverseNormalCdf(UnaryByOutput):
     """The x for which a normal number is below x with probability p in (0, 1), float64."""
 
     def forward(self, p: Any) -> Any:
+        if namespace(p) is not np:
+            return self._everywhere(p)
         q = np.asarray(p - 0.5)
         x = np.asarray(q * _rational(_CENTRE, 0.180625 - q * q))
         outside = np.abs(q) > 0.425
@@ -69,6 +72,14 @@ class InverseNormalCdf(UnaryByOutput):
             tail = np.where(r <= 5, _rational(_TAIL, r - 1.6), _rational(_FAR, r - 5))
             x[outside] = np.where(q[outside] < 0, -tail, tail)
         return x
+
+    def _everywhere(self, p: Any) -> Any:
+        """All three functions of each number, so that none has to be looked at."""
+        q = p - 0.5
+        r = np.sqrt(-_log(np.minimum(p, 1 - p)))
+        tail = np.where(r <= 5, _rational(_TAIL, r - 1.6), _rational(_FAR, r - 5))
+        tail = np.where(q < 0, -tail, tail)
+        return np.where(np.abs(q) > 0.425, tail, q * _rational(_CENTRE, 0.180625 - q * q))
 
     def times(self, i: int, d: Value, output: Value, *inputs: Value) -> Value:
         return multiply(d, multiply(exp(multiply(square(output), 0.5)), math.sqrt(2 * math.pi)))

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from ..core.devices import namespace
 from ..core.primitive import Aval, Primitive
 from ..errors import MetagradError, OptionError, ShapeError, requires
 from .arithmetic import abs as abs_
-from .arithmetic import add, divide, multiply, negative, sqrt_or_zero, subtract, where
+from .arithmetic import add, divide, filled, multiply, negative, sqrt_or_zero, subtract, where
 from .contraction import matmul, outer, tensordot, vecdot
-from .creation import eye, tril, triu, zeros_like
+from .creation import eye_like, tril, triu, zeros_like
 from .elementwise import common_device, shape_of
 from .predicates import less_equal, not_equal
 from .reductions import any as any_
@@ -115,7 +116,7 @@ class Cholesky(MatrixFunction):
 def _half_lower(x: Value) -> Value:
     """The lower triangle with half of the diagonal."""
     n = x.shape[-1]
-    weights = (np.tri(n, k=-1) + 0.5 * np.eye(n)).astype(x.dtype)
+    weights = namespace(x).tri(n, k=-1, dtype=x.dtype) + eye_like(x, n) * 0.5
     return multiply(x, weights)
 
 
@@ -162,7 +163,7 @@ class Eigh(MatrixFunction):
         rounding = multiply(16 * float(np.finfo(w.dtype).eps), sum_(abs_(w), axis=-1, keepdims=True))
         same = less_equal(abs_(gap), expand_dims(rounding, -1))
         inverse = where(same, math.nan, divide(1, where(same, 1, gap)))
-        return where(np.eye(w.shape[-1], dtype=np.bool_), 0, inverse)
+        return where(namespace(w).eye(w.shape[-1], dtype=np.bool_), 0, inverse)
 
     def vjp_all(self, needed: Sequence[bool], cotangent: Any, output: Any, a: Value) -> list[Value]:
         w, v = output
@@ -170,7 +171,7 @@ class Eigh(MatrixFunction):
         vt = matrix_transpose(v)
         inner = zeros_like(v) if gv is None else multiply(self._gaps(w), matmul(vt, gv))
         if gw is not None:
-            inner = add(inner, multiply(expand_dims(gw, -1), eye(w.shape[-1], dtype=w.dtype)))
+            inner = add(inner, multiply(expand_dims(gw, -1), eye_like(w, w.shape[-1])))
         found = matmul(matmul(v, inner), vt)
         return [multiply(add(found, matrix_transpose(found)), 0.5)]
 
@@ -205,7 +206,7 @@ def solve_triangular(a: Any, b: Any, /, *, lower: bool = True) -> Any:
 def inv(x: Any, /) -> Any:
     """The inverse of square matrices. Raises SingularMatrixError."""
     _square("inv", x)
-    return solve(x, broadcast_to(eye(x.shape[-1], dtype=x.dtype), x.shape))
+    return solve(x, broadcast_to(eye_like(x, x.shape[-1]), x.shape))
 
 
 def matrix_power(x: Any, n: int, /) -> Any:
@@ -231,7 +232,7 @@ def matrix_power(x: Any, n: int, /) -> Any:
         if left & 1:
             result = x if result is None else matmul(result, x)
         x, left = (matmul(x, x) if left > 1 else x), left >> 1
-    return broadcast_to(eye(x.shape[-1], dtype=x.dtype), x.shape) if result is None else result
+    return broadcast_to(eye_like(x, x.shape[-1]), x.shape) if result is None else result
 
 
 def cholesky(x: Any, /, *, upper: bool = False) -> Any:
@@ -257,7 +258,7 @@ def det(x: Any, /) -> Any:
     _square("det", x)
     n = x.shape[-1]
     if n == 0:
-        return np.ones(x.shape[:-2], x.dtype)
+        return filled(1, x, x.shape[:-2])
     if n > 8:
         from .exponential import exp
 
@@ -266,7 +267,7 @@ def det(x: Any, /) -> Any:
     f = x
     for _ in range(n - 1):
         trailing = subtract(sum_(diagonal(f), axis=-1, keepdims=True), _running(diagonal(f)))
-        upper = subtract(triu(f, k=1), multiply(expand_dims(trailing, -1), eye(n, dtype=x.dtype)))
+        upper = subtract(triu(f, k=1), multiply(expand_dims(trailing, -1), eye_like(x, n)))
         f = matmul(upper, x)
     from .indexing import getitem
 
@@ -326,7 +327,8 @@ def diagonal(x: Any, /, *, offset: int = 0) -> Any:
     rows, columns = x.shape[-2:]
     start_row, start_column = (-offset, 0) if offset < 0 else (0, offset)
     n = max(0, min(rows - start_row, columns - start_column))
-    return getitem(x, (Ellipsis, np.arange(start_row, start_row + n), np.arange(start_column, start_column + n)))
+    steps = namespace(x).arange(n)
+    return getitem(x, (Ellipsis, steps + start_row, steps + start_column))
 
 
 def trace(x: Any, /, *, offset: int = 0) -> Any:
@@ -360,7 +362,8 @@ def _singular_values(x: Value) -> Value:
     gram = matmul(x, matrix_transpose(x)) if wide else matmul(matrix_transpose(x), x)
     some = any_(not_equal(gram, 0), axis=(-2, -1), keepdims=True)
     n = gram.shape[-1]
-    apart = np.diag(np.arange(1, n + 1)).astype(gram.dtype)  # in place of zeros, whose eigenvalues are equal
+    steps = namespace(gram).arange(1, n + 1, dtype=gram.dtype)
+    apart = eye_like(gram, n) * steps  # in place of zeros, whose eigenvalues are equal
     return where(reshape(some, some.shape[:-1]), sqrt_or_zero(eigvalsh(where(some, gram, apart))), 0)
 
 

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..core.devices import namespace
 from ..core.primitive import Aval, Primitive
 from ..errors import DTypeError, IndexingError, OptionError, ShapeError, requires
 from .activations import log_softmax, softmax
-from .arithmetic import add, astype, multiply, negative, subtract
+from .arithmetic import add, astype, filled, multiply, negative, subtract
 from .dtypes import weak
 from .elementwise import common_device, shape_of
 from .predicates import equal
 from .reductions import sum as sum_
-from .shape import all_mapped, broadcast_to, expand_dims, reshape
+from .shape import all_mapped, along, broadcast_to, expand_dims, reshape
 
 if TYPE_CHECKING:
     from ..core.trace import Value
@@ -79,7 +80,7 @@ class SoftmaxCrossEntropy(Primitive):
 
     def jvp(self, i: int, tangent: Value, output: Value, logits: Value, labels: Value) -> Value:
         if i == 0:
-            ones = np.ones(shape_of(logits)[:-1], _checked(logits, labels))
+            ones = namespace(logits).ones(shape_of(logits)[:-1], _checked(logits, labels))
             return _over_classes(multiply(SoftmaxCrossEntropyGradient().bind(logits, labels, ones), tangent))
         return negative(_over_classes(multiply(tangent, log_softmax(logits)))) if _soft(labels) else None
 
@@ -148,7 +149,7 @@ def _residual(logits: Value, labels: Value) -> Value:
     p = softmax(logits)
     if _soft(labels):
         return subtract(multiply(_over_classes(labels, keepdims=True), p), labels)
-    one_hot = equal(expand_dims(labels, -1), np.arange(shape_of(logits)[-1]))
+    one_hot = equal(expand_dims(labels, -1), along(logits, -1))
     return subtract(p, astype(one_hot, p.dtype))
 
 
@@ -194,7 +195,7 @@ def softmax_cross_entropy(logits: Any, labels: Any, /, *, label_smoothing: float
     if not label_smoothing:
         return losses
     # The loss is linear in the weights: that of even ones is taken apart, and integer labels stay integers.
-    even = np.full(logits.shape[-1:], 1 / logits.shape[-1], losses.dtype)
+    even = filled(1 / logits.shape[-1], losses, logits.shape[-1:])
     spread = SoftmaxCrossEntropy().bind(logits, broadcast_to(even, logits.shape))
     return add(multiply(losses, 1.0 - label_smoothing), multiply(spread, float(label_smoothing)))
 

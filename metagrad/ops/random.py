@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..arrays import module
+from ..core.devices import device_of, namespace
 from ..core.primitive import Aval, Primitive
 from ..errors import DTypeError, OptionError, ShapeError, requires
 from .arithmetic import add, astype, clip, multiply, remainder, subtract
@@ -31,8 +33,8 @@ if TYPE_CHECKING:
     from ..core.trace import Value
 
 _WORD = np.dtype(np.uint32)
-_MULTIPLIERS = np.array([[0xD2511F53], [0xCD9E8D57]], np.uint64)
-_WEYL = np.array([[0x9E3779B9], [0xBB67AE85]], np.uint32)
+_MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+_WEYL = (0x9E3779B9, 0xBB67AE85)
 _BITS, _SPLIT, _FOLD = 0, 1, 2  # word 3 of the counter
 
 
@@ -41,14 +43,20 @@ def philox(key: Any, even: Any, odd: Any) -> tuple[Any, Any]:
 
     `key` is uint32 (..., 2, 1). Plain arrays of any namespace.
     """
-    multipliers = np.asarray(_MULTIPLIERS, like=key)
-    weyl = np.asarray(_WEYL, like=key)
+    multipliers, weyl = _column(_MULTIPLIERS, np.uint64, key), _column(_WEYL, _WORD, key)
     for _ in range(10):
         product = even.astype(np.uint64) * multipliers
         low, high = product.astype(_WORD), (product >> 32).astype(_WORD)
         even, odd = high[..., ::-1, :] ^ odd ^ key, low[..., ::-1, :]
         key = key + weyl
     return even, odd
+
+
+def _column(pair: tuple[int, int], dtype: Any, like: Any) -> Any:
+    """Two constants, (2, 1), written where an array lives."""
+    column = namespace(like).full((2, 1), pair[0], dtype)
+    column[1] = pair[1]
+    return column
 
 
 def _words(key: Any, even: Any, purpose: int) -> Any:
@@ -70,8 +78,9 @@ class RandomBits(Primitive):
 
     def forward(self, key: Any) -> Any:
         blocks = -(-self.count // 4)
-        even = np.zeros_like(key, shape=(2, blocks))
-        even[0] = np.arange(blocks, dtype=_WORD)
+        xp = namespace(key)
+        even = xp.zeros((2, blocks), _WORD)
+        even[0] = xp.arange(blocks, dtype=_WORD)
         words = _words(key, np.broadcast_to(even, (*key.shape[:-1], 2, blocks)), self.purpose)
         return words.reshape(*key.shape[:-1], 4 * blocks)[..., : self.count]
 
@@ -90,7 +99,7 @@ class FoldIn(Primitive):
     differentiable = False
 
     def forward(self, key: Any, data: Any) -> Any:
-        number = np.asarray(data, like=key).astype(np.uint64)
+        number = (namespace(key).asarray(data) if device_of(data) == "cpu" else data).astype(np.uint64)
         even = np.stack([number & 0xFFFFFFFF, number >> 32], axis=-1).astype(_WORD)[..., None]
         shape = np.broadcast_shapes(key.shape, even.shape[:-1])
         return _words(np.broadcast_to(key, shape), np.broadcast_to(even, (*shape, 1)), _FOLD)[..., 0, :2]
@@ -123,7 +132,7 @@ class OrthogonalFactor(Primitive):
 
     def forward(self, x: Any) -> Any:
         q, r = np.linalg.qr(x)
-        return q * np.where(np.diagonal(r, axis1=-2, axis2=-1) < 0, -1, 1).astype(x.dtype)[..., None, :]
+        return q * np.where(np.diagonal(r, 0, -2, -1) < 0, -1, 1).astype(x.dtype)[..., None, :]
 
     def abstract(self, x: Any) -> Aval:
         return Aval(x.shape, x.dtype, x.device)
@@ -150,8 +159,10 @@ def _checked(name: str, key: Any) -> None:
         raise ShapeError(requires(name, "one key, of shape (2,); map over several with vmap", f"shape {shape_of(key)}"))
 
 
-def key(seed: int, /) -> Any:
+def key(seed: int, /, *, device: str | None = None) -> Any:
     """A key for a seed from 0 to 2^64 - 1: uint32 of shape (2,). Different seeds give different keys.
+
+    What is drawn with it is where it is: the same numbers on every device.
 
     Raises OptionError for another seed.
 
@@ -165,7 +176,9 @@ def key(seed: int, /) -> Any:
         number = -1
     if not 0 <= number < 2**64:
         raise OptionError(requires("key", "an integer seed from 0 to 2**64 - 1", seed))
-    return np.array([number & 0xFFFFFFFF, number >> 32], _WORD)
+    made = module(device).full((2,), number & 0xFFFFFFFF, _WORD)
+    made[1] = number >> 32
+    return made
 
 
 def split(key: Any, n: int = 2, /) -> Any:

@@ -12,10 +12,11 @@ import numpy as np
 
 from metagrad_kernels.reduction import sum_rows
 
+from ..core.devices import namespace
 from ..core.primitive import Aval, Primitive
 from ..errors import OptionError, ShapeError, requires
 from .arithmetic import abs as abs_
-from .arithmetic import add, astype, divide, multiply, sqrt_or_zero, square, subtract, where
+from .arithmetic import add, astype, divide, filled, multiply, sqrt_or_zero, square, subtract, where
 from .dtypes import weak
 from .elementwise import shape_of
 from .exponential import exp, log
@@ -59,16 +60,18 @@ class Sum(Reduction, Rearrangement):
     def forward(self, x: Any) -> Any:
         axes = self.axes
         # A product with ones: BLAS adds up rows several times faster than a reduction over any axis but the last.
+        on_device = type(x) is not np.ndarray and namespace(x) is not np
         if axes and x.size > 256 and x.dtype.kind == "f" and x.flags.c_contiguous:
             first, last = axes[0], axes[-1]
             if last + 1 < x.ndim and last - first + 1 == len(axes):
                 n = math.prod(x.shape[first : last + 1])
                 rows = x.reshape(math.prod(x.shape[:first]), n, math.prod(x.shape[last + 1 :]))
                 # BLAS would wake its own threads for larger ones, which then spin beside ours.
-                small = x.size < LARGE or x.dtype.char not in "fd"
-                sums = np.matmul(_ones(n, x.dtype), rows) if small else sum_rows(rows)
-                return sums.reshape(self.shape(x))
-        return _add_reduce(x, axis=axes, keepdims=self.keepdims)
+                if x.dtype.char in "fd" and (x.size >= LARGE or on_device):
+                    return sum_rows(rows).reshape(self.shape(x))
+                if not on_device:
+                    return np.matmul(_ones(n, x.dtype), rows).reshape(self.shape(x))
+        return (np.sum if on_device else _add_reduce)(x, axis=axes, keepdims=self.keepdims)
 
     def vjp(self, i: int, cotangent: Value, output: Value, x: Value) -> Value:
         return broadcast_to(self.expand(cotangent, x), x.shape)
@@ -227,7 +230,7 @@ def prod(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
             halves = multiply(slice_axis(x, a, 0, half), slice_axis(x, a, half, 2 * half))
             x = halves if n == 2 * half else _joined(halves, slice_axis(x, a, 2 * half, n), a)
         if n == 0:
-            x = broadcast_to(np.ones((), x.dtype), tuple([1 if b == a else m for b, m in enumerate(x.shape)]))
+            x = broadcast_to(filled(1, x, ()), tuple([1 if b == a else m for b, m in enumerate(x.shape)]))
     return reshape(x, reduced if keepdims else tuple([n for a, n in enumerate(shape) if a not in axes]))
 
 
@@ -288,7 +291,7 @@ def cumulative_sum(x: Any, /, *, axis: int | None = None, include_initial: bool 
     running = CumulativeSum(axis, False).bind(x)
     if not include_initial:
         return running
-    first = np.zeros([1 if a == axis else n for a, n in enumerate(shape)], running.dtype)
+    first = filled(0, running, tuple([1 if a == axis else n for a, n in enumerate(shape)]))
     return concat([first, running], axis=axis)
 
 

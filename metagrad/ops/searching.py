@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ..core.devices import namespace
 from ..core.primitive import Aval, Primitive
 from ..core.trace import Tracer
 from ..errors import OptionError, ShapeError, requires
@@ -86,11 +87,12 @@ class SearchSorted(Primitive):
 
     def forward(self, x: Any, values: Any) -> Any:
         if not self.batches:
-            return np.asarray(_search(x, values, self.side))
+            found = _search(x, values, self.side)
+            return np.asarray(found) if isinstance(found, np.generic) else found
         n = math.prod(x.shape[: self.batches])
         rows = zip(x.reshape(n, x.shape[-1]), values.reshape(n, *values.shape[self.batches :]), strict=True)
-        found = [_search(row, some, self.side) for row, some in rows]
-        return np.array(found, np.intp).reshape(values.shape)
+        found = [_search(row, some, self.side).astype(np.intp, copy=False) for row, some in rows]
+        return np.stack(found).reshape(values.shape) if found else namespace(x).zeros(values.shape, np.intp)
 
     def abstract(self, x: Any, values: Any) -> Aval:
         return Aval(values.shape, np.dtype(np.intp), common_device("searchsorted", (x, values)))
@@ -237,7 +239,7 @@ def unique_values(x: Any, /) -> Any:
 
 
 def _unique(operation: str, x: Any) -> UniqueAll:
-    known = np.asarray(_known(operation, StopGradient().bind(x)))
+    known = with_array(_known(operation, StopGradient().bind(x)))
     values, indices, inverse, counts = np.unique(known, True, True, True, equal_nan=False)
     return UniqueAll(values, indices, inverse.reshape(known.shape), counts)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..core.devices import device_of, namespace
 from ..core.primitive import Aval, Primitive
 from ..core.trace import Tracer
 from ..errors import DTypeError, ShapeError, TraceError, requires
@@ -208,6 +209,13 @@ def with_array(x: Value) -> Value:
     return np.asarray(x) if type(x) in (int, float, bool) else x
 
 
+def along(x: Value, axis: int, n: int | None = None) -> Any:
+    """The plain numbers from 0 to n - 1, by default as many as x has along an axis, with the other axes of size 1."""
+    shape = [1] * len(shape_of(x))
+    shape[axis] = -1
+    return namespace(x).arange(shape_of(x)[axis] if n is None else n).reshape(shape)
+
+
 def reshape(x: Any, /, shape: Any) -> Any:
     """The same elements in another shape; one entry may be -1. Raises ShapeError where the sizes differ."""
     wanted = whole_numbers("reshape", shape)
@@ -385,11 +393,14 @@ def repeat(x: Any, repeats: Any, /, *, axis: int | None = None) -> Any:
     if isinstance(repeats, Tracer):
         raise TraceError(requires("repeat", "counts of known values (their sum is a shape)", f"{repeats!r}"))
     axis = normal_axis("repeat", axis, len(x.shape))
-    counts = np.asarray(repeats)
+    counts = np.asarray(repeats) if device_of(repeats) == "cpu" else repeats.get()
     if counts.shape not in ((), (1,), (x.shape[axis],)) or counts.dtype.kind not in "iu" or (counts < 0).any():
         need = f"a count of at least 0, or {x.shape[axis]} of them for axis {axis}"
         raise ShapeError(requires("repeat", need, np.array2string(counts, threshold=9)))
-    return take(x, np.repeat(np.arange(x.shape[axis]), counts), axis=axis)
+    n = x.shape[axis]
+    if not counts.shape:
+        return take(x, namespace(x).arange(n * int(counts)) // max(int(counts), 1), axis=axis)
+    return take(x, np.repeat(np.arange(n), counts), axis=axis)
 
 
 def pad(x: Any, width: Any, /, *, mode: str = "constant", constant_values: float = 0) -> Any:
@@ -417,6 +428,6 @@ def pad(x: Any, width: Any, /, *, mode: str = "constant", constant_values: float
     padded = embed(x, inside, shape)
     if constant_values == 0:
         return padded
-    mask = np.zeros(shape, dtype=bool)
+    mask = namespace(x).zeros(shape, dtype=bool)
     mask[inside] = True
     return where(mask, padded, constant_values)

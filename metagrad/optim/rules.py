@@ -6,11 +6,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ..core.devices import device_of, namespace
+from ..core.primitive import abstractify
 from ..core.pytree import flatten, leaf_names, unflatten
 from ..core.tensor import Tensor, to_public, to_value
 from ..core.trace import Tracer, Value
 from ..errors import DTypeError, OptionError, ShapeError, requires
 from ..ops.arithmetic import astype, sqrt_or_zero, zeros_for
+from ..ops.elementwise import common_device
 
 Params = Any
 State = dict[str, Any]
@@ -51,7 +54,7 @@ class _Rule:
         """Zeros like the parameters for each slot, and step 0."""
         leaves, structure = flatten(params)
         values = [_parameter(self.name, leaf, params, k) for k, leaf in enumerate(leaves)]
-        state: State = {"step": Tensor(np.asarray(0))}
+        state: State = {"step": Tensor(namespace(*values).zeros((), np.int64))}
         for slot in self.slots:
             state[slot] = unflatten(structure, [Tensor(zeros_for(v)) for v in values])
         return state
@@ -65,8 +68,9 @@ class _Rule:
         columns = [leaves, _leaves(self.name, "gradients", grads, structure)]
         columns += [_leaves(self.name, f"a state {slot!r}", state[slot], structure) for slot in self.slots]
         step = to_value(state["step"])
-        step = step if isinstance(step, Tracer) else int(step)
-        lr = to_value(self.lr(step) if callable(self.lr) else self.lr)
+        counted = not isinstance(step, Tracer) and device_of(step) == "cpu"  # else by operations, where it is
+        step = int(step) if counted else step
+        lr = to_value(self.lr(step if counted else to_public(step)) if callable(self.lr) else self.lr)
         with np.errstate(all="ignore"):
             rates = self.rates(lr, step + 1)
             found = []
@@ -81,8 +85,12 @@ class _Rule:
                     g = astype(g, dtype)
                 if dtype not in cast:
                     cast[dtype] = tuple([_weak(rate, dtype) for rate in rates])
-                found.append([to_public(x) for x in self.leaf(g, p, slots, cast[dtype])])
-        after: State = {"step": to_public(step + 1 if isinstance(step, Tracer) else np.asarray(step + 1))}
+                try:
+                    found.append([to_public(x) for x in self.leaf(g, p, slots, cast[dtype])])
+                except TypeError:
+                    common_device(self.name, tuple([abstractify(x) for x in (p, g, *slots, *cast[dtype])]))
+                    raise
+        after: State = {"step": to_public(np.asarray(step + 1) if counted else step + 1)}
         for k, slot in enumerate(self.slots, 1):
             after[slot] = unflatten(structure, [row[k] for row in found])
         return unflatten(structure, [row[0] for row in found]), after

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ..core.devices import device_of, namespace
 from ..core.forward import ForwardTrace, ForwardTracer
 from ..core.primitive import handed
 from ..core.provenance import explain
 from ..core.pytree import flatten, unflatten
 from ..core.reverse import Node, ReverseTrace, pull_back
 from ..core.tensor import Tensor, to_public, to_value
-from ..errors import DTypeError, OptionError, ShapeError, requires
-from ..ops.creation import eye
+from ..errors import DeviceError, DTypeError, OptionError, ShapeError, requires
+from ..ops.creation import eye_like
 from ..ops.shape import reshape
 from .batching import vmap
 from .trees import as_function, as_inputs, as_outputs
@@ -119,7 +120,8 @@ def _value_and_grad(name: str, f: Any, argnums: int | tuple[int, ...], has_aux: 
         output, aux, sources = record.values[0], record.aux, record.sources
         if output.dtype.kind != "f":
             raise DTypeError(requires(name, "a function that returns a floating-point scalar", output.dtype))
-        seeds = [(record.nodes[0], output.dtype.type(1))]
+        xp = namespace(output)
+        seeds = [(record.nodes[0], output.dtype.type(1) if xp is np else xp.ones((), output.dtype))]
         del record  # the tape's only holder is now the walk, which frees it step by step
         try:
             with np.errstate(all="ignore"):
@@ -196,11 +198,13 @@ def _like(transform: str, what: str, tree: Any, values: list[Value], structure: 
         raise ShapeError(requires(transform, f"a {what} of structure {structure}", given))
     cast = []
     for leaf, value in zip(leaves, values, strict=True):
-        found = np.asarray(leaf) if type(leaf) in (float, int, bool) else to_value(leaf)
+        found = namespace(value).full((), leaf) if type(leaf) in (float, int, bool) else to_value(leaf)
         if not hasattr(found, "dtype"):
             raise DTypeError(requires(transform, f"a {what} of arrays", f"{type(leaf).__name__} {leaf!r}"))
         if found.shape != value.shape:
             raise ShapeError(requires(transform, f"a {what} of shape {value.shape}", f"shape {found.shape}"))
+        if (device := device_of(found)) != device_of(value):
+            raise DeviceError(requires(transform, f"a {what} on {device_of(value)}", f"one on {device}"))
         cast.append(found if found.dtype == value.dtype else handed.astype(found, value.dtype))
     return cast
 
@@ -271,7 +275,7 @@ def hvp(f: Callable[..., Any], primals: Any, tangents: Any, mode: str = "reverse
 
 def _basis(value: Value) -> Value:
     n = int(np.prod(value.shape, dtype=np.int64))
-    return reshape(eye(n, dtype=value.dtype), (n, *value.shape))
+    return reshape(eye_like(value, n), (n, *value.shape))
 
 
 def _jacobian_arguments(f: Any, args: Any, kwargs: Any, chosen: _Chosen) -> Any:

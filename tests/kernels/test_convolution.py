@@ -9,20 +9,20 @@ import pytest
 from at_once import at_once
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from places import each_implementation, needs_cuda, run
 
 from metagrad_kernels.convolution import (
     OPERATION,
     Geometry,
     convolution,
     cpu,
+    cuda,
     geometry,
     input_gradient,
     weight_gradient,
 )
 from metagrad_kernels.convolution.cpu import CHUNK, PART
 
-IMPLEMENTATIONS = ["reference", "cpu"]
-each_implementation = pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 ROUNDING = {np.dtype(np.float32): 4e-6, np.dtype(np.float64): 1e-14}
 
 
@@ -66,9 +66,9 @@ def by_definition(x, w, geometry):
 
 def all_three(x, w, g, geometry, implementation):
     return (
-        convolution(x, w, geometry, implementation=implementation),
-        input_gradient(g, w, geometry, x.shape[2:4], implementation=implementation),
-        weight_gradient(x, g, geometry, w.shape[1:3], implementation=implementation),
+        run(convolution, x, w, geometry, implementation=implementation),
+        run(input_gradient, g, w, geometry, x.shape[2:4], implementation=implementation),
+        run(weight_gradient, x, g, geometry, w.shape[1:3], implementation=implementation),
     )
 
 
@@ -83,7 +83,7 @@ def assert_close(got, expected, count):
 @given(problem=problems())
 def test_the_result_is_the_definition(implementation, problem):
     x, w, _, geometry = problem
-    y = convolution(x, w, geometry, implementation=implementation)
+    y = run(convolution, x, w, geometry, implementation=implementation)
     assert y.dtype == x.dtype
     assert y.flags.c_contiguous
     assert_close(y, by_definition(x, w, geometry), math.prod(w.shape[1:4]))
@@ -112,26 +112,32 @@ def test_the_gradients_are_transposes(implementation, problem):
 def test_a_bias_is_added_to_each_pixel(implementation, problem):
     x, w, _, geometry = problem
     bias = np.random.default_rng(1).standard_normal((len(w), w.shape[-1])).astype(w.dtype)
-    y = convolution(x, w, geometry, bias, implementation=implementation)
-    expected = convolution(x, w, geometry, implementation=implementation) + bias[:, None, None, None]
+    y = run(convolution, x, w, geometry, bias, implementation=implementation)
+    expected = run(convolution, x, w, geometry, implementation=implementation) + bias[:, None, None, None]
     assert_close(y, expected, math.prod(w.shape[1:4]))
 
 
+def assert_as_the_reference(implementation, x, w, g, geometry):
+    counts = (math.prod(w.shape[1:4]), math.prod(w.shape[1:3]) * w.shape[4], math.prod(g.shape[1:4]))
+    found = (all_three(x, w, g, geometry, name) for name in (implementation, "reference"))
+    for got, expected, count in zip(*found, counts, strict=True):
+        assert_close(got, expected, count)
+
+
+@pytest.mark.parametrize("implementation", ["cpu", pytest.param("cuda", marks=needs_cuda)])
 @settings(deadline=None, max_examples=60)
 @given(problem=problems())
-def test_the_implementations_agree(problem):
-    x, w, g, geometry = problem
-    counts = (math.prod(w.shape[1:4]), math.prod(w.shape[1:3]) * w.shape[4], math.prod(g.shape[1:4]))
-    pairs = zip(*(all_three(x, w, g, geometry, name) for name in IMPLEMENTATIONS), counts, strict=True)
-    for reference, fast, count in pairs:
-        assert_close(fast, reference, count)
+def test_the_implementations_agree(implementation, problem):
+    assert_as_the_reference(implementation, *problem)
 
 
 @pytest.mark.parametrize("channels", [3, 9])
 def test_a_gradient_of_weights_sums_over_more_pixels_than_are_read_at_once(channels):
     x, w, g, geometry = example(n=41, channels=channels, features=5)
     assert math.prod(g.shape[1:4]) > CHUNK
-    got, expected = (weight_gradient(x, g, geometry, w.shape[1:3], implementation=name) for name in IMPLEMENTATIONS)
+    got, expected = (
+        weight_gradient(x, g, geometry, w.shape[1:3], implementation=name) for name in ("cpu", "reference")
+    )
     assert_close(got, expected, math.prod(g.shape[1:4]))
 
 
@@ -149,6 +155,100 @@ def test_a_gradient_of_weights_is_the_sum_of_its_parts_whatever_the_number_of_th
     exact = weight_gradient(x.astype(float), g.astype(float), geometry, w.shape[1:3], implementation="reference")
     # A running sum has the size of the root of what it counts, and so many roundings of it.
     np.testing.assert_allclose(found[0], exact, rtol=0, atol=np.finfo(np.float32).eps * pixels)
+
+
+@pytest.fixture
+def use_tile(monkeypatch):
+    """One tile for every size."""
+
+    def use(kernel, arithmetic, tile):
+        monkeypatch.setitem(cuda.TILES, (kernel, arithmetic), (tile,))
+        forget_plans()
+
+    yield use
+    forget_plans()
+
+
+def forget_plans():
+    cuda._gathering.cache_clear()
+    cuda._outer.cache_clear()
+
+
+def to_tf32(x):
+    """Rounded to a fraction of 10 bits, ties away from zero."""
+    return ((x.view(np.uint32) + 0x1000) & 0xFFFFE000).view(np.float32)
+
+
+@needs_cuda
+@pytest.mark.parametrize(
+    ("kernel", "arithmetic", "tile", "c", "o"),
+    [
+        (*key, tile, *channels)
+        for key, tiles in cuda.TILES.items()
+        for tile in tiles
+        for channels in ((12, 68), (5, 35))[: 1 if key[1] == "tf32" else 2]
+    ],
+)
+def test_each_tile_serves_each_size(use_tile, kernel, arithmetic, tile, c, o):
+    """Rows and columns that are not whole tiles; pixels whose number of taps differs; channels in vectors or not."""
+    use_tile(kernel, arithmetic, tile)
+    dtype = np.float64 if arithmetic == "double" else np.float32
+    precision = "tf32" if arithmetic == "tf32" else "float32"
+    x, w, g, geometry = example(dtype, tasks=2, n=3, size=9, channels=c, features=o)
+    function, a, b, *last, count = {
+        "convolution": (convolution, x, w, geometry, math.prod(w.shape[1:4])),
+        "input_gradient": (input_gradient, g, w, geometry, x.shape[2:4], math.prod(w.shape[1:3]) * w.shape[4]),
+        "weight_gradient": (weight_gradient, x, g, geometry, w.shape[1:3], math.prod(g.shape[1:4])),
+    }[kernel]
+    got = run(function, a, b, *last, implementation="cuda", precision=precision)
+    if arithmetic == "tf32":
+        a, b = to_tf32(a), to_tf32(b)
+        count *= 16  # tensor cores keep fewer bits than float between the products that they add at once
+    assert_close(got, function(a, b, *last, implementation="reference"), count)
+
+
+@each_implementation
+def test_tf32_is_the_full_precision_where_tensor_cores_do_not_serve(implementation):
+    for case in (example(np.float64), example(np.float32, channels=5)):
+        x, w, _, geometry = case
+        default, allowed = (
+            run(convolution, x, w, geometry, implementation=implementation, precision=precision)
+            for precision in ("float32", "tf32")
+        )
+        np.testing.assert_array_equal(default, allowed)
+
+
+@needs_cuda
+@pytest.mark.parametrize("n", [16, 37])
+def test_rows_of_a_tile_may_be_the_same_pixel_of_many_images(n):
+    x, w, g, geometry = example(tasks=2, n=n, size=5, channels=16, features=20)
+    assert n >= cuda.BY_PIXEL
+    assert_as_the_reference("cuda", x, w, g, geometry)
+
+
+@needs_cuda
+@pytest.mark.parametrize(("channels", "features"), [(1, 64), (3, 5), (16, 20)])
+def test_a_gradient_of_weights_is_the_same_sum_of_parts_each_time(channels, features):
+    x, w, g, geometry = example(tasks=2, n=41, size=11, channels=channels, features=features)
+    plan = cuda._outer("float", channels == 16, geometry, w.shape, x.shape[1], x.shape[2:4])
+    assert plan.parts > 1
+    first, second = (run(weight_gradient, x, g, geometry, w.shape[1:3], implementation="cuda") for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    exact = weight_gradient(x.astype(float), g.astype(float), geometry, w.shape[1:3], implementation="reference")
+    assert_close(first, exact, math.prod(g.shape[1:4]))
+
+
+@needs_cuda
+def test_images_that_are_not_at_a_multiple_of_16_bytes_are_read_one_by_one():
+    x, w, _, geometry = example(n=1)
+    memory = np.empty(x.size + 1, x.dtype)
+    memory[1:] = x.reshape(-1)
+
+    def shifted(memory, w):
+        return convolution(memory[1:].reshape(x.shape), w, geometry)
+
+    got = run(shifted, memory, w, implementation="cuda")
+    assert_close(got, convolution(x, w, geometry, implementation="reference"), math.prod(w.shape[1:4]))
 
 
 @pytest.mark.parametrize("n", [1, 100])
@@ -199,9 +299,9 @@ def test_python_threads_may_call_at_once():
 @each_implementation
 def test_a_not_finite_pixel_reaches_only_the_results_that_see_it(implementation):
     x, w, _, geometry = example(tasks=1, n=1)
-    clean = convolution(x, w, geometry, implementation=implementation)
+    clean = run(convolution, x, w, geometry, implementation=implementation)
     x[0, 0, 0, 0, 0] = np.nan
-    spoiled = convolution(x, w, geometry, implementation=implementation)
+    spoiled = run(convolution, x, w, geometry, implementation=implementation)
     assert np.isnan(spoiled[0, 0, 0, 0]).all()
     np.testing.assert_array_equal(spoiled[0, 0, 1:, 1:], clean[0, 0, 1:, 1:])
 
@@ -219,6 +319,9 @@ def test_a_not_finite_pixel_reaches_only_the_results_that_see_it(implementation)
         (lambda x, w, g, s: input_gradient(g, w, s, (20, 20)), ValueError, "but got shapes"),
         (lambda x, w, g, s: weight_gradient(x, g, s, (9, 9)), ValueError, "but got shapes"),
         (lambda x, w, g, s: convolution(x, w, s, implementation="fast"), ValueError, "reference"),
+        (lambda x, w, g, s: convolution(x, w, s, precision="half"), ValueError, "'float32', 'tf32'.* got 'half'"),
+        (lambda x, w, g, s: input_gradient(g, w, s, (9, 9), precision="half"), ValueError, "a precision"),
+        (lambda x, w, g, s: weight_gradient(x, g, s, (3, 3), precision="half"), ValueError, "a precision"),
     ],
 )
 def test_what_the_contract_does_not_allow_is_refused(call, error, message):

@@ -13,14 +13,17 @@ Contract, for the three functions:
     float32 or float64, one type for both operands, any strides; any size may be 0.
     results: new C-contiguous arrays of that type; no input is written to or kept.
     Sums run in the operands' type. The same input gives the same bits, whatever the number of threads and whatever runs
-    beside it; several threads may call at once. Implementations agree to rounding.
+        beside it; several threads may call at once. Implementations agree to rounding.
+    `precision` is "float32", or "tf32": then products of float32 may be those of operands rounded to TF32's fraction of
+        10 bits, as tensor cores take them. CUDA's kernels do so where c and o are multiples of 4 and the operands lie
+        at multiples of 16 bytes. Everywhere else, and of float64, "tf32" means what "float32" does.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..dispatch import CPU, FLOATS, REFERENCE, Operation
+from ..dispatch import CPU, CUDA, FLOATS, REFERENCE, Operation
 from .geometry import Geometry
 
 if TYPE_CHECKING:
@@ -28,7 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["OPERATION", "Geometry", "convolution", "input_gradient", "weight_gradient"]
 
-OPERATION = Operation(__name__, CPU, REFERENCE)
+OPERATION = Operation(__name__, CPU, REFERENCE, CUDA)
+PRECISIONS = ("float32", "tf32")
 
 
 def convolution(
@@ -37,49 +41,67 @@ def convolution(
     geometry: Geometry,
     bias: NDArray[Any] | None = None,
     *,
+    precision: str = "float32",
     implementation: str | None = None,
 ) -> NDArray[Any]:
     """y, shape (tasks, n, oh, ow, o); with a bias (tasks, o) added to each pixel.
 
     Raises:
         TypeError: types other than the contract's.
-        ValueError: shapes that do not fit each other or the geometry, or an implementation that does not exist.
+        ValueError: shapes that do not fit each other or the geometry, another precision, or an implementation that does
+            not exist.
         KernelUnavailable: the implementation asked for cannot run here.
     """
     module = OPERATION.choose(x, implementation)
-    _check(x, w, "images (tasks, n, h, w, c) and weights (tasks, kh, kw, c, o)", x.shape[-1:] == w.shape[3:4])
+    _check(
+        x, w, "images (tasks, n, h, w, c) and weights (tasks, kh, kw, c, o)", x.shape[-1:] == w.shape[3:4], precision
+    )
     geometry.output_size(x.shape[2:4], w.shape[1:3])
     wanted = w.shape[0], w.shape[4]
     if bias is not None and (bias.shape != wanted or bias.dtype != w.dtype):
         got = f"{bias.dtype} {bias.shape}"
         raise ValueError(f"[convolution] requires a bias (tasks, o), here {w.dtype} {wanted}, but got {got}")
-    y: NDArray[Any] = module.convolution(x, w, geometry, bias)
+    y: NDArray[Any] = module.convolution(x, w, geometry, bias, precision)
     return y
 
 
 def input_gradient(
-    g: NDArray[Any], w: NDArray[Any], geometry: Geometry, size: tuple[int, int], *, implementation: str | None = None
+    g: NDArray[Any],
+    w: NDArray[Any],
+    geometry: Geometry,
+    size: tuple[int, int],
+    *,
+    precision: str = "float32",
+    implementation: str | None = None,
 ) -> NDArray[Any]:
     """The gradient of <g, y> with respect to x, shape (tasks, n, h, w, c), (h, w) = `size`. Raises as above."""
     module = OPERATION.choose(g, implementation)
     fits = g.shape[-1:] == w.shape[4:] and g.shape[2:4] == geometry.output_size(size, w.shape[1:3])
-    _check(g, w, f"g (tasks, n, oh, ow, o) of images {size} and weights (tasks, kh, kw, c, o)", fits)
-    x: NDArray[Any] = module.input_gradient(g, w, geometry, size)
+    _check(g, w, f"g (tasks, n, oh, ow, o) of images {size} and weights (tasks, kh, kw, c, o)", fits, precision)
+    x: NDArray[Any] = module.input_gradient(g, w, geometry, size, precision)
     return x
 
 
 def weight_gradient(
-    x: NDArray[Any], g: NDArray[Any], geometry: Geometry, window: tuple[int, int], *, implementation: str | None = None
+    x: NDArray[Any],
+    g: NDArray[Any],
+    geometry: Geometry,
+    window: tuple[int, int],
+    *,
+    precision: str = "float32",
+    implementation: str | None = None,
 ) -> NDArray[Any]:
     """The gradient of <g, y> with respect to w, shape (tasks, kh, kw, c, o), (kh, kw) = `window`. Raises as above."""
     module = OPERATION.choose(x, implementation)
     fits = x.shape[1:2] == g.shape[1:2] and g.shape[2:4] == geometry.output_size(x.shape[2:4], window)
-    _check(x, g, f"images (tasks, n, h, w, c) and g (tasks, n, oh, ow, o) of windows {window}", fits)
-    w: NDArray[Any] = module.weight_gradient(x, g, geometry, window)
+    _check(x, g, f"images (tasks, n, h, w, c) and g (tasks, n, oh, ow, o) of windows {window}", fits, precision)
+    w: NDArray[Any] = module.weight_gradient(x, g, geometry, window, precision)
     return w
 
 
-def _check(a: NDArray[Any], b: NDArray[Any], need: str, fits: bool) -> None:
+def _check(a: NDArray[Any], b: NDArray[Any], need: str, fits: bool, precision: str) -> None:
+    if precision not in PRECISIONS:
+        raise ValueError(f"[convolution] requires a precision of {PRECISIONS} but got {precision!r}")
     if a.dtype not in FLOATS or a.dtype != b.dtype:
         got = f"{a.dtype} and {b.dtype}"
         raise TypeError(f"[convolution] requires two operands of float32 or two of float64 but got {got}")

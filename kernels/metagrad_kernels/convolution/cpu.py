@@ -38,7 +38,9 @@ FLOP = 0.02
 _INT64 = np.dtype(np.int64)
 
 
-def convolution(x: NDArray[Any], w: NDArray[Any], geometry: Geometry, bias: NDArray[Any] | None = None) -> NDArray[Any]:
+def convolution(
+    x: NDArray[Any], w: NDArray[Any], geometry: Geometry, bias: NDArray[Any] | None = None, precision: str = "float32"
+) -> NDArray[Any]:
     tasks, kh, kw, _, o = w.shape
     y = np.empty((tasks, x.shape[1], *geometry.output_size(x.shape[2:4], (kh, kw)), o), x.dtype)
     pixels, by_rows, depth = _reading(x, geometry, (kh, kw))
@@ -48,7 +50,9 @@ def convolution(x: NDArray[Any], w: NDArray[Any], geometry: Geometry, bias: NDAr
     return y
 
 
-def input_gradient(g: NDArray[Any], w: NDArray[Any], geometry: Geometry, size: Pair) -> NDArray[Any]:
+def input_gradient(
+    g: NDArray[Any], w: NDArray[Any], geometry: Geometry, size: Pair, precision: str = "float32"
+) -> NDArray[Any]:
     tasks, kh, kw, c, o = w.shape
     x = np.empty((tasks, g.shape[1], *size, c), g.dtype)
     b = _transposed(np.ascontiguousarray(w).reshape(tasks, kh * kw, c, o))
@@ -56,7 +60,9 @@ def input_gradient(g: NDArray[Any], w: NDArray[Any], geometry: Geometry, size: P
     return x
 
 
-def weight_gradient(x: NDArray[Any], g: NDArray[Any], geometry: Geometry, window: Pair) -> NDArray[Any]:
+def weight_gradient(
+    x: NDArray[Any], g: NDArray[Any], geometry: Geometry, window: Pair, precision: str = "float32"
+) -> NDArray[Any]:
     tasks, n, _, _, c = x.shape
     o = g.shape[-1]
     pixels, by_rows, depth = _reading(x, geometry, window)

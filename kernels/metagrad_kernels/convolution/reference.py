@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from .geometry import Geometry, Pair
 
 
-def convolution(x: NDArray[Any], w: NDArray[Any], geometry: Geometry, bias: NDArray[Any] | None = None) -> NDArray[Any]:
+def convolution(
+    x: NDArray[Any], w: NDArray[Any], geometry: Geometry, bias: NDArray[Any] | None = None, precision: str = "float32"
+) -> NDArray[Any]:
     tasks, kh, kw, _, o = w.shape
     high, wide = geometry.output_size(x.shape[2:4], (kh, kw))
     padded = _padded(x, geometry)
@@ -26,7 +28,9 @@ def convolution(x: NDArray[Any], w: NDArray[Any], geometry: Geometry, bias: NDAr
     return y
 
 
-def input_gradient(g: NDArray[Any], w: NDArray[Any], geometry: Geometry, size: Pair) -> NDArray[Any]:
+def input_gradient(
+    g: NDArray[Any], w: NDArray[Any], geometry: Geometry, size: Pair, precision: str = "float32"
+) -> NDArray[Any]:
     tasks, kh, kw, c, _ = w.shape
     padded = _padded(np.zeros((tasks, g.shape[1], *size, c), g.dtype), geometry)
     for a, b, here in _taps(geometry, (kh, kw), g.shape[2:4]):
@@ -35,7 +39,9 @@ def input_gradient(g: NDArray[Any], w: NDArray[Any], geometry: Geometry, size: P
     return np.ascontiguousarray(padded[:, :, top : top + size[0], left : left + size[1]])
 
 
-def weight_gradient(x: NDArray[Any], g: NDArray[Any], geometry: Geometry, window: Pair) -> NDArray[Any]:
+def weight_gradient(
+    x: NDArray[Any], g: NDArray[Any], geometry: Geometry, window: Pair, precision: str = "float32"
+) -> NDArray[Any]:
     padded = _padded(x, geometry)
     w = np.zeros((x.shape[0], *window, x.shape[-1], g.shape[-1]), x.dtype)
     for a, b, here in _taps(geometry, window, g.shape[2:4]):

@@ -129,7 +129,10 @@ class _Guarded:
                 raise EmulationError(
                     f"{name} was written to {touched[0] // self.array.itemsize + 1} elements {side} it"
                 )
-        self.bytes[...] = self.inside
+        if self.bytes.flags.writeable:
+            self.bytes[...] = self.inside
+        elif not np.array_equal(self.bytes, self.inside):
+            raise EmulationError(f"{name} was written to, and is a view that stands for many elements")
 
 
 def _pointer(name: str, argument: Any, memories: dict[int, _Guarded]) -> Any:

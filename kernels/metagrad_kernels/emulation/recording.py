@@ -5,7 +5,7 @@ Unlike a GPU's capture the first time is run, too.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -30,16 +30,24 @@ def recorded(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) ->
     if isinstance(result, np.generic):
         result = np.asarray(result)
     if _tape.get() is not None:
-        kept = result if isinstance(result, tuple | list) else (result,)
+        given = (getattr(function, "__self__", None), *args, *kwargs.values())
+        kept = [_own(x, given) for x in (result if isinstance(result, tuple | list) else (result,))]
 
         def again() -> None:
             fresh = function(*args, **kwargs)
             for old, new in zip(kept, fresh if isinstance(fresh, tuple | list) else (fresh,), strict=True):
-                if isinstance(old, np.ndarray) and old is not new:
+                if old is not None:
                     old[...] = new
 
         note(again)
     return result
+
+
+def _own(result: Any, given: Any) -> Any:
+    """A result that has memory of its own; None for a view of what was given, and for what is no array."""
+    arrays = [x for x in given if isinstance(x, np.ndarray)]
+    is_own = isinstance(result, np.ndarray) and not any(np.may_share_memory(result, x) for x in arrays)
+    return result if is_own else None
 
 
 class Recording:
@@ -54,11 +62,15 @@ class Recording:
         yield
 
     def __enter__(self) -> Recording:
-        self._token = _tape.set(self._steps)
+        from .arrays import no_host_copies
+
+        self._open = ExitStack()
+        self._open.enter_context(no_host_copies())
+        self._open.callback(_tape.reset, _tape.set(self._steps))
         return self
 
     def __exit__(self, *_: object) -> None:
-        _tape.reset(self._token)
+        self._open.close()
 
     def replay(self) -> None:
         """Do all of it."""
