@@ -10,7 +10,8 @@ VERSION = re.search(r'^__version__ = "(.+)"$', (HERE / "metagrad/__init__.py").r
 if VERSION is None:
     raise RuntimeError('[setup] requires a line `__version__ = "..."` in metagrad/__init__.py but got none')
 
-COMPILERS = ["cuda-core", "nvidia-cuda-nvrtc>=13.0,<13.1"]  # newer ones make code that a driver of 13.0 refuses
+# What compiles CUDA C++ and CUDA in Python; newer ones make code that a driver of 13.0 refuses.
+COMPILERS = ["cuda-core", "nvidia-cuda-nvrtc>=13.0,<13.1", "numba-cuda", "nvidia-nvvm>=13.0,<13.1"]
 
 setup(
     name="metagrad",
@@ -43,7 +44,7 @@ setup(
     zip_safe=False,
     install_requires=["numpy>=2", "numba", "optree", "opt_einsum", "rich", "matplotlib", "pillow", "safetensors"],
     extras_require={
-        "cuda": ["cupy-cuda13x"],
+        "cuda": ["cupy-cuda13x", *COMPILERS, "nvidia-nvjitlink>=13.0,<13.1"],
         "rl": ["gymnasium", "mujoco"],
         "test": ["pytest", "pytest-xdist", "hypothesis", "selenium", "ruff", "mypy", "build", *COMPILERS],
         "oracle": ["torch", "jax"],

@@ -6,13 +6,24 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from . import __version__
 from .arrays import cupy
 from .errors import DeviceError
 
-_PACKAGES = ("numpy", "numba", "optree", "opt_einsum", "safetensors", "rich", "matplotlib", "cupy-cuda13x")
+_PACKAGES = (
+    "numpy",
+    "numba",
+    "optree",
+    "opt_einsum",
+    "safetensors",
+    "rich",
+    "matplotlib",
+    "cupy-cuda13x",
+    "numba-cuda",
+)
 
 
 def _version(package: str) -> str:
@@ -44,7 +55,8 @@ def main() -> None:
     for heading in ("operation", "implementation", "device", "here"):
         table.add_column(heading)
     for row in kernels():
-        table.add_row(row.operation, row.implementation, row.device, "yes" if row.available else f"no: {row.reason}")
+        here = "yes" if row.available else escape(f"no: {row.reason}")
+        table.add_row(row.operation, row.implementation, row.device, here)
     console.print(table)
 
 

@@ -45,7 +45,7 @@ def sources() -> Iterator[Source]:
             continue
         folder = importlib.import_module(f"{__package__}.{package.name}")
         for module in pkgutil.iter_modules(folder.__path__):
-            if module.name.startswith("cuda"):
+            if module.name.startswith("cuda") and module.name != "cuda_numba":
                 found = importlib.import_module(f"{folder.__name__}.{module.name}")
                 yield from (value for value in vars(found).values() if isinstance(value, Source))
 

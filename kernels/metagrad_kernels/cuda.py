@@ -41,6 +41,21 @@ def _compiled(source: Source, entry: str, device: int) -> Any:
         raise KernelUnavailable(source.path.name, f"{entry} does not compile: {first_error(str(error))}") from error
 
 
+def missing() -> str:
+    """What CuPy finds wrong with this machine's GPU, or "" where it can be used."""
+    try:
+        import cupy
+    except ImportError as error:
+        return f"CuPy cannot be imported ({error})"
+    if not cupy.cuda.runtime.driverGetVersion():
+        return "CuPy finds no GPU, nor NVIDIA's driver for one"
+    try:
+        found = cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        return f"CuPy finds no GPU that it can use ({str(error).partition(': ')[2]})"
+    return "" if found else "CuPy finds no GPU"
+
+
 class Recording:
     """A CUDA graph: what is launched while it is open is not run but written down; `replay` runs all of it.
 

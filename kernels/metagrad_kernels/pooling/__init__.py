@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..dispatch import CPU, CUDA, FLOATS, REFERENCE, Operation
+from ..dispatch import CPU, CUDA, FLOATS, NUMBA_CUDA, REFERENCE, Operation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 Pair = tuple[int, int]
 PairOfPairs = tuple[Pair, Pair]
 
-OPERATION = Operation(__name__, CPU, REFERENCE, CUDA)
+OPERATION = Operation(__name__, CPU, REFERENCE, CUDA, NUMBA_CUDA)
 
 
 def index_type(window: Pair) -> np.dtype[Any]:

@@ -24,12 +24,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..dispatch import CPU, CUDA, FLOATS, REFERENCE, Operation
+from ..dispatch import CPU, CUDA, FLOATS, NUMBA_CUDA, REFERENCE, Operation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-OPERATION = Operation(__name__, CPU, REFERENCE, CUDA)
+OPERATION = Operation(__name__, CPU, REFERENCE, CUDA, NUMBA_CUDA)
 
 
 def softmax_cross_entropy(

@@ -16,27 +16,28 @@ MANY, THREADS_FOR_MANY = 1024, 512
 
 
 def softmax_cross_entropy(logits: Any, labels: Any) -> Any:
-    rows, targets, soft = _rows(logits, labels)
-    losses = namespace(logits).empty(rows.shape[:1], rows.dtype)
-    _launch("soft_losses" if soft else "losses", rows, targets, losses)
+    x, targets, soft = rows(logits, labels)
+    losses = namespace(logits).empty(x.shape[:1], x.dtype)
+    _launch("soft_losses" if soft else "losses", x, targets, losses)
     return losses.reshape(logits.shape[:-1])
 
 
 def softmax_cross_entropy_gradient(logits: Any, labels: Any, g: Any) -> Any:
     xp = namespace(logits)
-    rows, targets, soft = _rows(logits, labels)
-    gradient = xp.empty(rows.shape, rows.dtype)
-    _launch("soft_gradient" if soft else "gradient", rows, targets, xp.ascontiguousarray(g, rows.dtype), gradient)
+    x, targets, soft = rows(logits, labels)
+    gradient = xp.empty(x.shape, x.dtype)
+    _launch("soft_gradient" if soft else "gradient", x, targets, xp.ascontiguousarray(g, x.dtype), gradient)
     return gradient.reshape(logits.shape)
 
 
-def _rows(logits: Any, labels: Any) -> tuple[Any, Any, bool]:
+def rows(logits: Any, labels: Any) -> tuple[Any, Any, bool]:
     """Contiguous logits (n, c), labels of the type that the kernels take, and whether they are soft."""
     xp, soft = namespace(logits), labels.dtype.kind == "f"
     dtype = np.result_type(logits.dtype, labels.dtype) if soft else logits.dtype
-    rows = xp.ascontiguousarray(logits, dtype).reshape(-1, logits.shape[-1])
+    x = xp.ascontiguousarray(logits, dtype).reshape(-1, logits.shape[-1])
     # An unsigned label above 2**63 turns negative, and so stays out of range.
-    return rows, xp.ascontiguousarray(labels, dtype if soft else np.int64), soft
+    targets = xp.ascontiguousarray(labels, dtype if soft else np.int64)
+    return x, targets.reshape(x.shape if soft else -1), soft
 
 
 def _launch(kernel: str, *arrays: Any) -> None:
