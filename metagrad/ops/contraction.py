@@ -91,10 +91,8 @@ def _product(x: Any, y: Any) -> Any:
     if type(x) is np.ndarray or x.dtype != y.dtype or x.dtype.char not in "fd":
         return np.matmul(x, y)
     *lead, n, k = x.shape
-    stacked = matmul_kernel(
-        x.reshape(-1, n, k) if lead else x[None], y.reshape(-1, k, y.shape[-1]) if lead else y[None]
-    )
-    return stacked.reshape(*lead, n, y.shape[-1])
+    m, count = y.shape[-1], math.prod(lead)
+    return matmul_kernel(x.reshape(count, n, k), y.reshape(count, k, m)).reshape(*lead, n, m)
 
 
 def _matrices(x: Any, how: _Operand) -> Any:
