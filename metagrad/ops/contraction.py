@@ -104,6 +104,18 @@ def _matrices(x: Any, how: _Operand) -> Any:
     return x.swapaxes(-1, -2) if swap else x
 
 
+def _by_kernel(x: Any, y: Any) -> Any:
+    """A product of matrices on a device, by a kernel where there is one for the type."""
+    dtype = np.result_type(x.dtype, y.dtype)
+    if dtype.char not in "fd" or type(x) is not type(y):
+        return np.matmul(x, y)
+    from metagrad_kernels.matmul import matmul as kernel
+    from metagrad_kernels.precision import checked
+
+    a, b = (v.astype(dtype, copy=False).reshape(math.prod(v.shape[:-2]), *v.shape[-2:]) for v in (x, y))
+    return kernel(a, b, precision=checked(None)).reshape(*x.shape[:-1], y.shape[-1])
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Contract(Bilinear):
     """sum over the letters that are not in `out` of x[a] y[b]; each letter of an operand is in the other or in
@@ -115,7 +127,8 @@ class Contract(Bilinear):
 
     def forward(self, x: Any, y: Any, start: Any = None) -> Any:
         how_x, how_y, product, shape, order, _ = _plan(self.a, self.b, self.out, x.shape, y.shape)
-        output = product(_matrices(x, how_x), _matrices(y, how_y))
+        x, y = _matrices(x, how_x), _matrices(y, how_y)
+        output = _by_kernel(x, y) if product is np.matmul and type(x) is not np.ndarray else product(x, y)
         if shape is not None:
             output = output.reshape(shape)
         if order is not None:
