@@ -39,7 +39,7 @@ setup(
     entry_points={"pytest11": ["pytest_metagrad = pytest_metagrad"]},
     package_data={
         "metagrad": ["py.typed", "figures.mplstyle", "inspect/page.*"],
-        "metagrad_kernels": ["py.typed", "**/*.cu", "**/*.cuh", "**/*.h"],
+        "metagrad_kernels": ["py.typed", "**/*.cu", "**/*.cuh", "**/*.h", "**/*.cpp"],
     },
     zip_safe=False,
     install_requires=["numpy>=2", "numba", "optree", "opt_einsum", "rich", "matplotlib", "pillow", "safetensors"],

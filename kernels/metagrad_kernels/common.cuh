@@ -24,7 +24,7 @@ template <class T> __device__ __forceinline__ T warp_sum(T x) {
 // address that is not `inside`, zeros arrive and nothing is read.
 __device__ __forceinline__ void copy_16_later(void* to, const void* from, bool inside) {
 #ifdef METAGRAD_EMULATION
-  emulation::machine->running->pending.push_back({to, inside ? from : nullptr, 16});
+  emulation::copy_later(to, inside ? from : nullptr, 16);
 #else
   unsigned address = static_cast<unsigned>(__cvta_generic_to_shared(to));
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(address), "l"(from), "r"(inside ? 16 : 0) : "memory");
@@ -34,7 +34,7 @@ __device__ __forceinline__ void copy_16_later(void* to, const void* from, bool i
 // The same of one element of 4 or 8 bytes.
 template <class T> __device__ __forceinline__ void copy_later(T* to, const T* from, bool inside) {
 #ifdef METAGRAD_EMULATION
-  emulation::machine->running->pending.push_back({to, inside ? from : nullptr, sizeof(T)});
+  emulation::copy_later(to, inside ? from : nullptr, sizeof(T));
 #else
   unsigned address = static_cast<unsigned>(__cvta_generic_to_shared(to));
   asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(address), "l"(from), "n"(sizeof(T)),
@@ -44,9 +44,7 @@ template <class T> __device__ __forceinline__ void copy_later(T* to, const T* fr
 
 __device__ __forceinline__ void close_copies() {
 #ifdef METAGRAD_EMULATION
-  auto& t = *emulation::machine->running;
-  t.groups.push_back(t.pending);
-  t.pending.clear();
+  emulation::close_copies();
 #else
   asm volatile("cp.async.commit_group;" ::: "memory");
 #endif
@@ -55,11 +53,7 @@ __device__ __forceinline__ void close_copies() {
 // Until at most N groups of this thread's copies are in flight. The other threads' copies need a barrier besides.
 template <int N> __device__ __forceinline__ void wait_for_copies() {
 #ifdef METAGRAD_EMULATION
-  auto& groups = emulation::machine->running->groups;
-  while (groups.size() > N) {
-    emulation::land(groups.front());
-    groups.erase(groups.begin());
-  }
+  emulation::wait_for_copies(N);
 #else
   asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
 #endif
@@ -87,7 +81,8 @@ __device__ __forceinline__ void mma_16x8x8_tf32(float (&d)[4], const float (&a)[
   struct Operands { float a[4], b[2]; };
   auto read = [](float x) { return static_cast<double>(__uint_as_float(__float_as_uint(x) & ~0x1FFFu)); };
   Operands all[emulation::WARP];
-  emulation::gather(Operands{{a[0], a[1], a[2], a[3]}, {b[0], b[1]}}, all, __LINE__);
+  Operands mine{{a[0], a[1], a[2], a[3]}, {b[0], b[1]}};
+  emulation::gather(&mine, all, sizeof mine, __LINE__);
   unsigned q = emulation::lane() / 4, r = emulation::lane() % 4;
   for (unsigned i = 0; i < 4; ++i) {
     unsigned low = i / 2, column = 2 * r + i % 2;

@@ -29,8 +29,11 @@ SCHEDULES = ("forward", "reverse", "random")
 GUARD = 4096
 """Bytes before and after each array's copy, which no kernel may write to; poisoned, so that reading them shows."""
 POISON = 0xFF
-_OPTIONS = ("-std=c++17", "-O2", "-g1", "-fPIC", "-shared", "-fno-gnu-unique", "-ftrivial-auto-var-init=pattern", "-w")
-_HEADER = Path(__file__).with_name("emulation.h")
+_OPTIONS = (
+    *("-std=c++17", "-O2", "-g1", "-fPIC", "-fvisibility=hidden", "-fno-gnu-unique"),
+    *("-ftrivial-auto-var-init=pattern", "-w"),
+)
+_HEADER, _MACHINE = (Path(__file__).with_name(name) for name in ("emulation.h", "emulation.cpp"))
 _MOST_THREADS, _MOST_BLOCKS = 1024, (2**31 - 1, 65535, 65535)
 
 _schedule: ContextVar[tuple[int, int]] = ContextVar("schedule", default=(0, 0))
@@ -171,21 +174,30 @@ def _compiled(name: str, text: str, entry: str) -> tuple[Any, threading.Lock]:
     need = missing()
     if need is not None:
         raise KernelUnavailable(name, f"the emulation lacks {need}")
+    header = _HEADER.read_text("utf-8")
+    machine = _made("machine.o", header + _MACHINE.read_text("utf-8"), ["-c", str(_MACHINE)])
     whole = f"{text}\nEMULATION_ENTRY({entry})\n"
-    digest = hashlib.sha256("\0".join((*_OPTIONS, _HEADER.read_text("utf-8"), whole)).encode()).hexdigest()[:24]
-    path = _cache() / f"{name}-{digest}.so"
-    if not path.exists():
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            made = Path(folder) / "kernel.so"
-            command = ["g++", *_OPTIONS, "-include", str(_HEADER), "-x", "c++", "-", "-o", str(made)]
-            done = subprocess.run(command, input=whole, capture_output=True, text=True, check=False)
-            if done.returncode:
-                errors = [line for line in done.stderr.splitlines() if "error" in line] or [done.stderr]
-                raise KernelUnavailable(name, f"{entry} does not compile for the CPU: {errors[0]}")
-            made.replace(path)
-    library = ctypes.CDLL(str(path))
+    command = ["-shared", "-include", str(_HEADER), "-x", "c++", "-", "-x", "none", str(machine)]
+    try:
+        library = ctypes.CDLL(str(_made(f"{name}.so", header + machine.name + whole, command, whole)))
+    except subprocess.CalledProcessError as error:
+        errors = [line for line in error.stderr.splitlines() if "error" in line] or [error.stderr]
+        raise KernelUnavailable(name, f"{entry} does not compile for the CPU: {errors[0]}") from error
     library.metagrad_letters.restype = ctypes.c_char_p
     return library, threading.Lock()
+
+
+def _made(name: str, content: str, command: list[str], source: str | None = None) -> Path:
+    """What g++ makes of a source, kept in a cache by what it depends on."""
+    digest = hashlib.sha256("\0".join((*_OPTIONS, *command[:1], content)).encode()).hexdigest()[:24]
+    path = _cache() / f"{digest}-{name}"
+    if not path.exists():
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            made = Path(folder) / name
+            whole = ["g++", *_OPTIONS, *command, "-o", str(made)]
+            subprocess.run(whole, input=source, capture_output=True, text=True, check=True)
+            made.replace(path)
+    return path
 
 
 def _cache() -> Path:
