@@ -53,11 +53,19 @@ def provenance(args: argparse.Namespace) -> dict[str, Any]:
     cpu = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
     return {
         "command": " ".join(["python", *sys.argv]),
+        **on_device(args),
         "settings": {k: v for k, v in vars(args).items() if k not in ("out", "resume")},
         "commit": git.stdout.strip() or "unknown",
         "machine": f"{cpu or platform.machine()}, {os.cpu_count()} cores",
         "software": f"Python {platform.python_version()}, NumPy {np.__version__}, metagrad {mg.__version__}",
     }
+
+
+def on_device(args: argparse.Namespace) -> dict[str, str]:
+    """On a GPU, what it is called and how exact its products are."""
+    if args.device == "cpu":
+        return {}
+    return {"device": mg.cuda.name() if args.device == "cuda" else args.device, "precision": "float32"}
 
 
 def earlier(out: Path) -> list[dict[str, Any]]:
@@ -109,6 +117,22 @@ def rate(text: str) -> float:
     if not 0 <= value < math.inf:
         raise argparse.ArgumentTypeError(f"requires a number that is not negative but got {text}")
     return value
+
+
+def device_options(parser: argparse.ArgumentParser) -> None:
+    """--device and --no-capture."""
+    parser.add_argument(
+        "--device",
+        choices=["cpu", "cuda", "emulated"],
+        default="cpu",
+        help="where nets and tasks are; emulated: CUDA's kernels on the CPU, slowly (default: cpu)",
+    )
+    parser.add_argument(
+        "--no-capture",
+        dest="capture",
+        action="store_false",
+        help="launch the kernels of a step one by one on a GPU, not as one CUDA graph",
+    )
 
 
 def guarded(run: Callable[[], None]) -> int:

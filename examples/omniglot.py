@@ -36,7 +36,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from _experiment import Record, finite, guarded, mean_and_ci95, rate, whole, write_json
+from _experiment import Record, device_options, finite, guarded, mean_and_ci95, rate, whole, write_json
 from omniglot_baselines import Finetune, Matching, NearestFeatures, NearestPixels, Prototypical, Siamese
 from omniglot_figures import draw_all
 from omniglot_methods import LAST_STEP, MAML, FirstOrderMAML, Method, Result, Trained, task_sizes
@@ -145,6 +145,7 @@ class Experiment:
             validate_every=args.validate_every,
             checkpoint_every=CHECKPOINT_EVERY,
             log_every=10,
+            capture=args.capture,
             label=f"{method.label}, {args.ways}-way {args.shots}-shot",
         )
         state = trainer.run(learner.init(params), self.iterations(name), self.generators()[0], resume=args.resume)
@@ -323,6 +324,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     )
     add("--dtype", choices=["float32", "float64"], default="float32", help="of the nets (default: float32)")
     add("--seed", type=count, default=0, help="of the first parameters and of all tasks (default: 0)")
+    device_options(parser)
     add("--out", help="folder for results, pictures and checkpoints (default: out/DATASET-N-way-K-shot)")
     add("--resume", action="store_true", help="go on from the checkpoints in --out")
     args = parser.parse_args(argv)

@@ -75,7 +75,8 @@ class NearestFeatures(Trained):
     def sample(self, generator: np.random.Generator) -> Any:
         draw = self.training.draw(generator, 1)
         support, query = self.cast(self.training.take(draw))
-        return np.concatenate([support[0][0], query[0][0]]), np.tile(draw.classes[0], 2)
+        images, labels = mg.concat([support[0][0], query[0][0]]), np.tile(draw.classes[0], 2)
+        return images, mg.to_device(labels, self.args.device)
 
     def statistics(self, params: Any, batch: Any) -> Any:
         return self.network.statistics(params, batch[0])
@@ -113,7 +114,8 @@ class Finetune(NearestFeatures):
 
     def logits(self, params: Any, support: Any, images: Any, mode: str, steps: int) -> Any:
         *body, head = params["net"]
-        kernel = mg.zeros((head["kernel"].shape[0], self.args.ways), dtype=head["kernel"].dtype)
+        size, dtype = (head["kernel"].shape[0], self.args.ways), head["kernel"].dtype
+        kernel = mg.zeros(size, dtype=dtype, device=self.args.device)
         start = {**params, "net": (*body, {"kernel": kernel, "bias": kernel[0]})}
 
         def loss(params: Any, batch: Any) -> Any:
@@ -197,7 +199,7 @@ class Siamese(Comparison):
     def init(self) -> Any:
         features = self.network.features
         head = nn.Dense(1, dtype=self.args.dtype).init(mg.random.fold_in(mg.random.key(self.args.seed), 1), (features,))
-        return {**super().init(), "head": head}
+        return {**super().init(), "head": mg.to_device(head, self.args.device)}
 
     def loss(self, params: Any, support: Any, query: Any) -> Any:
         embedded = self.network.together(params, support[0])

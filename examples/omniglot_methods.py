@@ -135,7 +135,8 @@ class Method:
 
     def cast(self, tasks: Any) -> Any:
         """Images in the dtype of the run."""
-        return tuple((images.astype(self.args.dtype, copy=False), labels) for images, labels in tasks)
+        dtype = np.dtype(self.args.dtype)
+        return tuple((x if x.dtype == dtype else x.astype(dtype), labels) for x, labels in tasks)
 
     def choose(self, params: Any, validation: Any) -> None:
         """Settle what is chosen on validation tasks before the test."""
@@ -146,7 +147,7 @@ class Method:
 
     def predictions(self, params: Any, tasks: Any, mode: str, steps: int) -> np.ndarray[Any, Any]:
         """The class with the largest logit for each query picture, NONE where a logit is NaN: as in `Result`."""
-        (support, labels), (query, _) = self.cast(tasks)
+        (support, labels), (query, _) = mg.to_device(self.cast(tasks), self.args.device)
 
         def answers(images: Any, labels: Any, query: Any) -> Any:
             return self.logits(params, (images, labels), query, mode, steps)
@@ -171,11 +172,12 @@ class Trained(Method):
     def __init__(self, args: argparse.Namespace, splits: Splits, network: Network, **options: Any) -> None:
         super().__init__(args, splits)
         self.network = network
-        self.training = data.Episodes(splits.train, **(task_sizes(args) | options))
+        device = None if args.device == "cpu" else args.device
+        self.training = data.Episodes(splits.train, device=device, **(task_sizes(args) | options))
 
     def init(self) -> Any:
         """The first parameters."""
-        return self.network.init(mg.random.key(self.args.seed))
+        return mg.to_device(self.network.init(mg.random.key(self.args.seed)), self.args.device)
 
     def learner(self, params: Any) -> meta.Learner:
         """What minimises the training objective, from these first parameters."""

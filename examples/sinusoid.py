@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from _experiment import Record, finite, guarded, mean_and_ci95, rate, whole, write_json
+from _experiment import Record, device_options, finite, guarded, mean_and_ci95, rate, whole, write_json
 from sinusoid_figures import diverged, draw_all
 
 import metagrad as mg
@@ -97,6 +97,8 @@ class Experiment:
         steps = args.inner_steps if method.meta else 0  # joint training is MAML without inner steps
         maml = meta.MAML(loss, optim.Adam(1e-3), steps=steps, lr=self.step_size, first_order=method.first_order)
         params = NET.init(mg.random.key(args.seed), (3 if method.informed else 1,))
+        params = mg.to_device(params, args.device)
+        draw = partial(sample if method.meta else sample_joint, method=method, shots=self.shots)
         train, _ = self.generators()
 
         def measure(state: Any, tasks: Any, post_update: Any) -> dict[str, float]:
@@ -107,7 +109,7 @@ class Experiment:
 
         trainer = meta.Trainer(
             maml.step,
-            partial(sample if method.meta else sample_joint, method=method, shots=self.shots),
+            lambda generator: mg.to_device(draw(generator), args.device),
             self.folder,
             settings={
                 "method": self.name,
@@ -119,6 +121,7 @@ class Experiment:
             measure=measure,
             log_every=10,
             label=f"{method.label}, {self.shots}-shot",
+            capture=args.capture,
         )
         return trainer.run(maml.init(params), args.iterations, train, resume=args.resume).params
 
@@ -134,7 +137,8 @@ class Experiment:
     def test(self, params: Any) -> np.ndarray[Any, Any]:
         """Query errors of all test tasks after 0, 1, 2, ... steps: shape (tasks, 1 + TEST_STEPS)."""
         _, generator = self.generators()
-        support, query = sample(generator, self.method, self.shots, self.args.test_tasks)
+        tasks = sample(generator, self.method, self.shots, self.args.test_tasks)
+        support, query = mg.to_device(tasks, self.args.device)
 
         def errors(support: Any, query: Any) -> Any:
             return mg.stack([loss(p, query) for p in self.trajectory(params, support)])
@@ -147,6 +151,7 @@ class Experiment:
 
     def curves(self, params: Any, support: Any, grid: Any) -> list[np.ndarray[Any, Any]]:
         """What the net says on a grid after 0, 1, 2, ... steps on one task."""
+        support, grid = mg.to_device((support, grid), self.args.device)
         return [np.asarray(NET.apply(p, grid)) for p in self.trajectory(params, support)]
 
 
@@ -241,6 +246,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--first-order", action="store_true", help="leave out MAML, keep its first-order form")
     parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS), help="what to train")
     parser.add_argument("--test-tasks", type=whole, default=600, help="tasks to test on")
+    device_options(parser)
     args = parser.parse_args(argv)
     args.shots = list(dict.fromkeys(args.shots))
     args.methods = [m for m in METHODS if m in args.methods and not (args.first_order and m == "maml")]

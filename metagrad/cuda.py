@@ -14,6 +14,7 @@ import numpy as np
 
 from metagrad_kernels import launch
 
+from .arrays import cupy
 from .core.provenance import user_line
 from .core.pytree import flatten, leaf_names, tree_map, unflatten
 from .core.tensor import Tensor, reads, to_value
@@ -55,6 +56,12 @@ def synchronize() -> None:
     cupy = sys.modules.get("cupy")
     if cupy is not None and cupy.cuda.is_available():
         cupy.cuda.get_current_stream().synchronize()
+
+
+def name() -> str:
+    """What the driver calls the GPU; raises DeviceError where there is none."""
+    properties = cupy().cuda.runtime.getDeviceProperties(0)
+    return str(properties["name"].decode())
 
 
 def copied(tree: Any) -> Any:

@@ -12,6 +12,7 @@ from places import CUPY, DEVICE, needs_cuda
 import metagrad as mg
 from metagrad.core.devices import device_of
 from metagrad.errors import DeviceError, OutOfMemoryError
+from metagrad.ops.activations import Masked
 from metagrad_kernels import emulation
 
 X = np.arange(6.0).reshape(2, 3)
@@ -92,6 +93,8 @@ def test_a_tree_is_moved_with_what_is_no_array_left_alone():
         ("contract", lambda x, y: x @ y.T),
         ("where", lambda x, y: mg.where(y > 0, x, x)),
         ("concat", lambda x, y: mg.concat([x, y])),
+        ("masked", lambda x, y: Masked()(x, y)),
+        ("convolution", lambda x, y: mg.nn.conv2d(x[..., None], mg.ones((1, 1, 1, 2)))),
         ("solve", lambda x, y: mg.linalg.solve(x[:, :2], y[:, :2])),
         ("add", lambda x, y: mg.make_graph(mg.add)(x, y)),
         ("multiply", lambda x, y: mg.grad(lambda x: mg.sum(x * y))(x)),

@@ -16,7 +16,10 @@ from metagrad.errors import DeviceError
 from metagrad_kernels import KernelUnavailable
 
 cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
-pytestmark = pytest.mark.skipif(CUPY is not None, reason="there is a GPU: the battery runs on it")
+pytestmark = [
+    pytest.mark.skipif(CUPY is not None, reason="there is a GPU: the battery runs on it"),
+    pytest.mark.filterwarnings("ignore:.*cublas:RuntimeWarning"),  # which is not installed with CuPy
+]
 
 AT_THE_DRIVER = (
     "InsufficientDriver",

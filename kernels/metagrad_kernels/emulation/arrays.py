@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .build import EmulationError, launch
-from .recording import recorded
+from .recording import recorded, refuse_in_a_graph
 from .vocabulary import ATTRIBUTES, FUNCTIONS, METHODS, READS_THE_DEVICE, SIGNATURELESS, UFUNC_OPTIONS, UFUNCS
 
 if TYPE_CHECKING:
@@ -272,6 +272,8 @@ def _function(name: str) -> Callable[..., Any]:
             raise TypeError(f"[{name}] requires arguments among those of CuPy's, {arguments}, but got {got}")
         if name in READS_THE_DEVICE:
             args[0].read(name)
+        if name.startswith("linalg."):
+            refuse_in_a_graph(name)
         return run(*args, **kwargs)
 
     return call
@@ -382,6 +384,7 @@ def repeat(a: Any, repeats: Any, axis: Any = None) -> Any:
 
 def _solve(a: ndarray, b: ndarray) -> Any:
     """As cuSOLVER, which does not say that a matrix is singular."""
+    refuse_in_a_graph("solve")
     if a.shape[:-1] != b.shape[:-1]:
         raise ValueError("a must have (..., M, M) shape and b must have (..., M, K)")
     return _matrix_by_matrix(np.linalg.solve, lambda a, b: np.full_like(b, np.nan), a.host, b.host)
@@ -389,6 +392,7 @@ def _solve(a: ndarray, b: ndarray) -> Any:
 
 def _cholesky(a: ndarray) -> Any:
     """As cuSOLVER, which does not say that a matrix is not positive definite, and leaves it half done."""
+    refuse_in_a_graph("cholesky")
     return _matrix_by_matrix(np.linalg.cholesky, np.tril, a.host)
 
 
@@ -415,6 +419,8 @@ linalg = SimpleNamespace(
 def __getattr__(name: str) -> Any:
     if name in UFUNCS:
         return _ufunc(name)
+    if name == "matmul":
+        refuse_in_a_graph(name)
     if name in SIGNATURELESS:
         return _on_memory(getattr(np, name))
     if name in FUNCTIONS:

@@ -40,6 +40,10 @@ class EmulationError(RuntimeError):
     """A kernel did what no kernel may: a deadlock, a write outside of an array, arguments of the wrong type."""
 
 
+class ForeignArrayError(EmulationError, TypeError):
+    """An argument that is no emulated array: a TypeError of CuPy's, too."""
+
+
 @contextmanager
 def scheduled(schedule: str, seed: int = 0) -> Iterator[None]:
     """In which order blocks and threads run inside: "forward" (by default), "reverse", or "random" by a seed."""
@@ -141,7 +145,7 @@ def _pointer(name: str, argument: Any, memories: dict[int, _Guarded]) -> Any:
     if argument is None:
         return ctypes.c_void_p(0)
     if not isinstance(argument, ndarray):
-        raise EmulationError(f"{name} requires an emulated array but got {type(argument).__name__}")
+        raise ForeignArrayError(f"{name} requires an emulated array but got {type(argument).__name__}")
     array = argument.host
     if not array.flags.c_contiguous:
         raise EmulationError(f"{name} requires a C-contiguous array but got strides {array.strides}")

@@ -24,6 +24,12 @@ def note(again: Callable[[], object]) -> None:
         tape.append(again)
 
 
+def refuse_in_a_graph(operation: str) -> None:
+    """Raises NotImplementedError while something is recorded, as CuPy does for what calls cuBLAS or cuSOLVER."""
+    if _tape.get() is not None:
+        raise NotImplementedError(f"[{operation}] requires a library that cannot be captured in a CUDA graph")
+
+
 def recorded(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
     """`function(*args, **kwargs)` on NumPy's arrays; a replay writes to the same results."""
     result = function(*args, **kwargs)
