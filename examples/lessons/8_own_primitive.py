@@ -4,7 +4,8 @@
 
 A primitive is one class: what it computes, its derivative, its batching and its shape. Its rules are written with
 differentiable operations, so every order exists as soon as the first does. Its ``forward`` runs on plain arrays
-only and is never differentiated, so it may be anything: here a loop compiled by Numba, for the CPU and for a GPU.
+only and is never differentiated, so it may be anything: here a loop compiled by Numba for the CPU, and a kernel for
+a GPU, in Python and in C++.
 """
 
 import math
@@ -16,6 +17,8 @@ import numba
 import numpy as np
 
 import metagrad as mg
+from metagrad_kernels import emulation
+from metagrad_kernels.launch import Source, namespace, type_name
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Numba says where its CUDA part is going to move
@@ -61,7 +64,7 @@ def on_gpu(x, threads=128):
 
 
 GPU = cuda.is_available()
-print("kernel: " + ("CUDA" if GPU else "CPU (Numba finds no GPU, so the CUDA kernel is shown and not run)"))
+print("kernel: " + ("CUDA" if GPU else "CPU (Numba finds no GPU; NUMBA_ENABLE_CUDASIM=1 simulates one)"))
 
 # %%
 # The class. ``vjp`` serves reverse mode, ``jvp`` forward mode, ``batch`` vmap, ``abstract`` graphs. The derivative,
@@ -119,6 +122,63 @@ print(
     f"Taylor: the remainder after order 3 falls as h^{mg.testing.check_taylor(lorentzian, [points], order=3).slope:.2f}"
 )
 mg.testing.check_hvp(lambda x: mg.sum(lorentzian(x) * mg.sin(x)), [points])
+
+# %%
+# The same kernel in CUDA C++, launched as the library launches its own: on CuPy's arrays, which stay on the GPU, or
+# where there is none on those of an emulation. That compiles the same text with g++ for the CPU and runs every
+# thread of it: slowly, but it tells of what a GPU would hide, a write past the end or a barrier that is missing. Of
+# each entry it is said how many registers it may take of a thread.
+
+SOURCE = Source(
+    __file__,
+    "lorentzian.cu",
+    {"lorentzian<float>": 32, "lorentzian<double>": 32},
+    text="""
+template <class T> __global__ void lorentzian(const T* x, T* out, long n) {
+  long k = blockIdx.x * static_cast<long>(blockDim.x) + threadIdx.x;
+  if (k < n) out[k] = 1 / (1 + x[k] * x[k]);
+}
+""",
+)
+
+
+def launched(x, threads=128):
+    xp = namespace(x)
+    out = xp.empty(x.shape, x.dtype)
+    if x.size:
+        entry, grid = f"lorentzian<{type_name(x.dtype)}>", (math.ceil(x.size / threads),)
+        SOURCE.launch(entry, grid, (threads,), xp.ascontiguousarray(x), out, np.int64(x.size))
+    return out
+
+
+class InCuda(Lorentzian):
+    analytic = False  # the kernel knows no complex numbers, so it is held against differences
+
+    def forward(self, x):
+        if isinstance(x, np.ndarray | np.generic | float):  # the host's: there and back
+            return launched(DEVICE.asarray(np.asarray(x))).get()
+        return launched(x)
+
+
+def device():
+    """CuPy where it has a GPU, else the emulation where it can compile, else None."""
+    try:
+        import cupy
+    except ImportError:
+        cupy = None
+    if cupy is not None and cupy.cuda.is_available():
+        return cupy
+    return None if emulation.missing() else emulation.arrays
+
+
+DEVICE = device()
+if DEVICE is None:
+    print(f"CUDA C++ is shown and not run: no GPU, and the emulation lacks {emulation.missing()}")
+else:
+    print(f"CUDA C++ on arrays of {DEVICE.__name__}:")
+    print(mg.testing.check_gradients(InCuda(), [points], order=3))
+    third = mg.grad(mg.grad(mg.grad(InCuda())))(mg.asarray(DEVICE.asarray(0.7)))
+    print(f"its third derivative at 0.7, on {third.device}: {float(third):+.12f}")
 
 # %%
 # A check is worth what it finds. Leave the factor 2 out of the rule, and it says so, and where:

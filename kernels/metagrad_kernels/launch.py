@@ -46,7 +46,7 @@ def aligned(*arrays: Any, to: int = 16) -> bool:
 
 
 class Source:
-    """A file of CUDA C++ beside the module that names it.
+    """CUDA C++: a file beside the module that names it, or, with `text`, a text under such a name.
 
     Attributes:
         path: where it is.
@@ -54,14 +54,15 @@ class Source:
             thread. All of them are compiled, measured and emulated where there is no GPU.
     """
 
-    def __init__(self, beside: str, name: str, entries: Mapping[str, int]) -> None:
+    def __init__(self, beside: str, name: str, entries: Mapping[str, int], text: str | None = None) -> None:
         self.path = Path(beside).parent / name
         self.entries = dict(entries)
+        self._given = text
 
     @functools.cached_property
     def text(self) -> str:
         """The source with its headers in place, so that it needs no path and a cache sees every change."""
-        return _expanded(self.path, set())
+        return _expanded(self.path, set(), self._given)
 
     def launch(self, entry: str, grid: Iterable[int], block: Iterable[int], *arguments: Any) -> None:
         """Run it on the stream that is current, or in the emulation.
@@ -88,10 +89,10 @@ def recording(array: Any) -> Any:
     return importlib.import_module(f"{__package__}.{module}").Recording()
 
 
-def _expanded(path: Path, seen: set[Path]) -> str:
-    """The text of a file and of what it includes; `#line` keeps the compiler's messages true."""
+def _expanded(path: Path, seen: set[Path], text: str | None = None) -> str:
+    """A text, or else that of a file, and of what it includes; `#line` keeps the compiler's messages true."""
     seen.add(path)
-    text = path.read_text("utf-8")
+    text = path.read_text("utf-8") if text is None else text
 
     def included(match: re.Match[str]) -> str:
         header = next(p for p in (path.parent / match[1], _HERE / match[1]) if p.exists())

@@ -312,9 +312,11 @@ def test_a_cotangent_of_another_shape_is_refused():
         softmax_cross_entropy_gradient(X, np.array([0, 1]), np.zeros(3))
 
 
-def test_numba_serves_by_default_and_an_unknown_name_is_refused():
+def test_the_kernel_of_the_cpu_serves_by_default_and_an_unknown_name_is_refused():
     assert OPERATION.choose(X).__name__ == "metagrad_kernels.softmax_cross_entropy.cpu"
-    with pytest.raises(ValueError, match=r"requires an implementation of \['cpu', 'reference', 'cuda'\] but got 'gpu'"):
+    with pytest.raises(
+        ValueError, match=r"requires an implementation of \['cpu', 'reference', 'cuda', 'numba'\] but got 'gpu'"
+    ):
         softmax_cross_entropy(X, np.array([0, 1]), implementation="gpu")
 
 
