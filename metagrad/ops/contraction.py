@@ -88,11 +88,15 @@ def _plan(a: str, b: str, out: str, x_shape: tuple[int, ...], y_shape: tuple[int
 
 def _product(x: Any, y: Any) -> Any:
     """The products of matrices (..., n, k) and (..., k, m). Beside the CPU by a kernel: CuPy cannot capture its own."""
-    if type(x) is np.ndarray or x.dtype != y.dtype or x.dtype.char not in "fd":
+    if type(x) is np.ndarray or type(y) is not type(x):
+        return np.matmul(x, y)
+    dtype = np.result_type(x.dtype, y.dtype)
+    if dtype.char not in "fd":
         return np.matmul(x, y)
     *lead, n, k = x.shape
     m, count = y.shape[-1], math.prod(lead)
-    return matmul_kernel(x.reshape(count, n, k), y.reshape(count, k, m)).reshape(*lead, n, m)
+    a, b = x.astype(dtype, copy=False), y.astype(dtype, copy=False)
+    return matmul_kernel(a.reshape(count, n, k), b.reshape(count, k, m)).reshape(*lead, n, m)
 
 
 def _matrices(x: Any, how: _Operand) -> Any:
@@ -102,18 +106,6 @@ def _matrices(x: Any, how: _Operand) -> Any:
     if shape is not None:
         x = x.reshape(shape)
     return x.swapaxes(-1, -2) if swap else x
-
-
-def _by_kernel(x: Any, y: Any) -> Any:
-    """A product of matrices on a device, by a kernel where there is one for the type."""
-    dtype = np.result_type(x.dtype, y.dtype)
-    if dtype.char not in "fd" or type(x) is not type(y):
-        return np.matmul(x, y)
-    from metagrad_kernels.matmul import matmul as kernel
-    from metagrad_kernels.precision import checked
-
-    a, b = (v.astype(dtype, copy=False).reshape(math.prod(v.shape[:-2]), *v.shape[-2:]) for v in (x, y))
-    return kernel(a, b, precision=checked(None)).reshape(*x.shape[:-1], y.shape[-1])
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -127,8 +119,7 @@ class Contract(Bilinear):
 
     def forward(self, x: Any, y: Any, start: Any = None) -> Any:
         how_x, how_y, product, shape, order, _ = _plan(self.a, self.b, self.out, x.shape, y.shape)
-        x, y = _matrices(x, how_x), _matrices(y, how_y)
-        output = _by_kernel(x, y) if product is np.matmul and type(x) is not np.ndarray else product(x, y)
+        output = product(_matrices(x, how_x), _matrices(y, how_y))
         if shape is not None:
             output = output.reshape(shape)
         if order is not None:
