@@ -9,6 +9,7 @@ from typing import Any
 
 ROOMS = (
     "metagrad",
+    "metagrad.cuda",
     "metagrad.data",
     "metagrad.errors",
     "metagrad.inspect",

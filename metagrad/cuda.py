@@ -205,3 +205,6 @@ def _copy(value: Any) -> Any:
 def _write(buffer: Any, value: Any) -> None:
     if _on_device(buffer):
         buffer[...] = value
+
+
+__all__ = ["capture", "copied", "on_device", "synchronize"]

@@ -197,6 +197,19 @@ def on_device_named(x, device):
     return device_of(x) == x.device == device
 
 
+@needs_cuda
+def test_a_matrix_without_inverse_or_factor_gives_no_number():
+    a = there(np.stack([np.eye(2), np.ones((2, 2))]))
+    found = mg.linalg.solve(a, mg.ones((2, 2, 1), device=DEVICE)).numpy()
+    np.testing.assert_array_equal(found[0], 1.0)
+    assert not np.isfinite(found[1]).any()
+    for dtype in (np.float32, np.float64):
+        b = there(np.array([[[4.0, 2.0], [2.0, 2.0]], [[1.0, 2.0], [2.0, 1.0]]], dtype))
+        lower = mg.linalg.cholesky(b).numpy()
+        np.testing.assert_allclose(lower[0], [[2, 0], [1, 1]])
+        assert (lower.dtype, np.isnan(lower[1]).all()) == (dtype, True)
+
+
 # What is said where there is none.
 
 

@@ -94,9 +94,16 @@ class Cholesky(MatrixFunction):
 
     def forward(self, a: Any) -> Any:
         try:
-            return np.linalg.cholesky(a)
+            lower = np.linalg.cholesky(a)
         except np.linalg.LinAlgError:
             raise SingularMatrixError(requires("cholesky", "a positive definite matrix", "one that is not")) from None
+        return lower if namespace(a) is np or not lower.size else self._nan_where_wrong(lower, a)
+
+    def _nan_where_wrong(self, lower: Any, a: Any) -> Any:
+        """NaN in place of factors that cuSOLVER left half done, without a word, where A is not positive definite."""
+        left = np.abs(np.matmul(lower, lower.swapaxes(-1, -2)) - a).max(axis=(-2, -1), keepdims=True)
+        whole = left <= np.abs(a).max(axis=(-2, -1), keepdims=True) * math.sqrt(np.finfo(a.dtype).eps)
+        return np.where(whole, lower, math.nan).astype(a.dtype, copy=False)
 
     def abstract(self, a: Any) -> Aval:
         return Aval(a.shape, a.dtype, a.device)
@@ -186,7 +193,10 @@ def _symmetric(x: Value) -> Value:
 
 
 def solve(a: Any, b: Any, /) -> Any:
-    """x with a x = b, for a (..., n, n) and b (..., n, k) or a vector (n,). Raises SingularMatrixError."""
+    """x with a x = b, for a (..., n, n) and b (..., n, k) or a vector (n,).
+
+    Raises SingularMatrixError; on a GPU, where nobody looks, a singular matrix gives infinities or NaN.
+    """
     _square("solve", a)
     shape = shape_of(b)
     vector = len(shape) == 1
@@ -236,7 +246,10 @@ def matrix_power(x: Any, n: int, /) -> Any:
 
 
 def cholesky(x: Any, /, *, upper: bool = False) -> Any:
-    """The lower (or upper) Cholesky factor of the symmetric part of x. Raises SingularMatrixError."""
+    """The lower (or upper) Cholesky factor of the symmetric part of x.
+
+    Raises SingularMatrixError where that is not positive definite; on a GPU, where nobody looks, it is NaN.
+    """
     _square("cholesky", x)
     found = Cholesky().bind(_symmetric(x))
     return matrix_transpose(found) if upper else found
