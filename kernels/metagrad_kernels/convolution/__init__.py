@@ -53,14 +53,7 @@ def convolution(
         KernelUnavailable: the implementation asked for cannot run here.
     """
     module = OPERATION.choose(x, implementation)
-    _check(
-        x, w, "images (tasks, n, h, w, c) and weights (tasks, kh, kw, c, o)", x.shape[-1:] == w.shape[3:4], precision
-    )
-    geometry.output_size(x.shape[2:4], w.shape[1:3])
-    wanted = w.shape[0], w.shape[4]
-    if bias is not None and (bias.shape != wanted or bias.dtype != w.dtype):
-        got = f"{bias.dtype} {bias.shape}"
-        raise ValueError(f"[convolution] requires a bias (tasks, o), here {w.dtype} {wanted}, but got {got}")
+    check_operands(x, w, geometry, bias, precision)
     y: NDArray[Any] = module.convolution(x, w, geometry, bias, precision)
     return y
 
@@ -97,6 +90,19 @@ def weight_gradient(
     _check(x, g, f"images (tasks, n, h, w, c) and g (tasks, n, oh, ow, o) of windows {window}", fits, precision)
     w: NDArray[Any] = module.weight_gradient(x, g, geometry, window, precision)
     return w
+
+
+def check_operands(
+    x: NDArray[Any], w: NDArray[Any], geometry: Geometry, bias: NDArray[Any] | None, precision: str
+) -> None:
+    """Raises as `convolution`."""
+    fits = x.shape[-1:] == w.shape[3:4]
+    _check(x, w, "images (tasks, n, h, w, c) and weights (tasks, kh, kw, c, o)", fits, precision)
+    geometry.output_size(x.shape[2:4], w.shape[1:3])
+    wanted = w.shape[0], w.shape[4]
+    if bias is not None and (bias.shape != wanted or bias.dtype != w.dtype):
+        got = f"{bias.dtype} {bias.shape}"
+        raise ValueError(f"[convolution] requires a bias (tasks, o), here {w.dtype} {wanted}, but got {got}")
 
 
 def _check(a: NDArray[Any], b: NDArray[Any], need: str, fits: bool, precision: str) -> None:

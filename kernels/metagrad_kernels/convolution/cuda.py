@@ -65,6 +65,7 @@ TENSOR_MEDIUM = Tile(64, 64, 16, 32, 32, 2, 4, share=0.8, together=32)
 TENSOR_SMALL = Tile(32, 32, 32, 32, 32, 4, 4, share=0.5, together=32)
 
 GATHER, OUTER = (LARGE, MEDIUM, SMALL, NARROW), (LARGE, MEDIUM, SMALL, NARROW, SHORT)
+RECTIFIED = (LARGE, MEDIUM, SMALL)
 DOUBLE, TENSOR = (DOUBLE_MEDIUM, DOUBLE_SMALL), (TENSOR_LARGE, TENSOR_MEDIUM, TENSOR_SMALL)
 TILES = {
     ("convolution", "float"): GATHER,
@@ -73,11 +74,13 @@ TILES = {
     ("convolution", "double"): DOUBLE,
     ("input_gradient", "double"): DOUBLE,
     ("weight_gradient", "double"): DOUBLE,
+    ("convolution_of_rectified", "float"): RECTIFIED,
     ("convolution", "tf32"): TENSOR,
+    ("convolution_of_rectified", "tf32"): TENSOR,
     ("input_gradient", "tf32"): TENSOR,
     ("weight_gradient", "tf32"): TENSOR,
 }
-"""Those of "tf32" read whole vectors of channels; where they do not fit, "float" serves."""
+"""Those of "tf32" and of rectified images read whole vectors of channels; where these do not fit, others serve."""
 
 
 def _entry(kernel: str, arithmetic: str, tile: Tile, vectors: bool) -> str:
@@ -92,12 +95,16 @@ SOURCE = Source(
         _entry(kernel, arithmetic, tile, vectors): REGISTERS
         for (kernel, arithmetic), tiles in TILES.items()
         for tile in tiles
-        for vectors in ((True,) if arithmetic == "tf32" else (True, False))
+        for vectors in ((True,) if arithmetic == "tf32" or kernel == "convolution_of_rectified" else (True, False))
     }
-    | {f"add_parts<{t}>": 32 for t in ("float", "double")},
+    | {f"{adds}<{t}>": 48 for adds in ("add_parts", "add_moments") for t in ("float", "double")},
 )
 LANES, SEGMENTS = 32, 16
-"""Of the kernel that adds parts."""
+"""Of the kernels that add parts."""
+MOMENT_ROWS = 32
+"""Pixels of a part."""
+MOST_PIXELS = 2**30
+"""Of a task, which the kernels count in 32 bits."""
 
 
 class _Plan(NamedTuple):
@@ -111,15 +118,53 @@ class _Plan(NamedTuple):
 
 
 def convolution(x: Any, w: Any, geometry: Geometry, bias: Any = None, precision: str = "float32") -> Any:
+    return _convolution(x, w, geometry, bias, precision)[0]
+
+
+def normalized_convolution(
+    x: Any, w: Any, geometry: Geometry, bias: Any, scale: Any, offset: Any, precision: str
+) -> tuple[Any, Any, Any]:
+    """As `fused` says. Where images are not read in vectors, they are rectified in a pass of their own."""
+    if scale is not None and not (x.dtype == np.float32 and _reading(x, w, w.shape, precision)[1]):
+        images = (slice(None), None, None, None)
+        x, scale = namespace(x).maximum(x * scale[images] + offset[images], x.dtype.type(0)), None
+    y, parts = _convolution(x, w, geometry, bias, precision, scale, offset, moments=True)
+    xp, tasks, width = namespace(y), len(y), y.shape[-1]
+    mean, variance = (xp.empty((tasks, width), y.dtype) for _ in range(2))
+    entry, grid = f"add_moments<{type_name(y.dtype)}>", (-(-mean.size // LANES),)
+    count, size = np.int32(math.prod(y.shape[1:4])), np.int32(mean.size)
+    if mean.size:
+        SOURCE.launch(entry, grid, (LANES * SEGMENTS,), parts, mean, variance, count, size)
+    return y, mean, variance
+
+
+def _convolution(
+    x: Any,
+    w: Any,
+    geometry: Geometry,
+    bias: Any,
+    precision: str,
+    scale: Any = None,
+    offset: Any = None,
+    *,
+    moments: bool = False,
+) -> tuple[Any, Any]:
+    """The result, and the moments of its parts."""
     xp = namespace(x)
     x, w = xp.ascontiguousarray(x), xp.ascontiguousarray(w)
     n, size = x.shape[1:2], x.shape[2:4]
     y = xp.empty((w.shape[0], *n, *geometry.output_size(size, w.shape[1:3]), w.shape[4]), x.dtype)
+    parts = None
+    if moments:
+        parts = xp.empty((-(-math.prod(y.shape[1:4]) // MOMENT_ROWS), 2, len(y), y.shape[4]), y.dtype)
     if y.size:
-        plan = _gathering("convolution", *_reading(x, w, w.shape, precision), geometry, w.shape, *n, size)
-        bias = None if bias is None else xp.ascontiguousarray(bias)
-        SOURCE.launch(plan.entry, (plan.blocks,), (plan.threads,), x, w, bias, y, *plan.scalars)
-    return y
+        kernel = "convolution" if scale is None else "convolution_of_rectified"
+        plan = _gathering(kernel, *_reading(x, w, w.shape, precision), geometry, w.shape, *n, size)
+        optional = [None if v is None else xp.ascontiguousarray(v) for v in (scale, offset, bias)]
+        images = (x,) if scale is None else (x, *optional[:2])
+        grid, block = (plan.blocks,), (plan.threads,)
+        SOURCE.launch(plan.entry, grid, block, *images, w, optional[2], y, parts, *plan.scalars)
+    return y, parts
 
 
 def input_gradient(g: Any, w: Any, geometry: Geometry, size: Pair, precision: str = "float32") -> Any:
@@ -160,7 +205,7 @@ def _gathering(
     kernel: str, arithmetic: str, vectors: bool, geometry: Geometry, shape: tuple[int, ...], n: int, size: Pair
 ) -> _Plan:
     tasks, kh, kw, c, o = shape
-    if kernel == "convolution":
+    if kernel != "input_gradient":
         classes, columns, depth = [geometry.output_size(size, (kh, kw))], o, c
     else:
         (s, t), ((top, _), (left, _)), _ = geometry
@@ -198,7 +243,7 @@ def _outer(arithmetic: str, vectors: bool, geometry: Geometry, shape: tuple[int,
     tile = min(TILES["weight_gradient", arithmetic], key=cost)
     blocks, part = divided(tile)
     parts = max(1, -(-pixels // max(part, 1)))
-    scalars = (np.int64(part), *_scalars(geometry, shape, n, size))
+    scalars = (np.int32(part), *_scalars(geometry, shape, n, size))
     return _Plan(_entry("weight_gradient", arithmetic, tile, vectors), blocks * parts, tile.threads, parts, scalars)
 
 
@@ -215,5 +260,9 @@ def _scalars(geometry: Geometry, shape: tuple[int, ...], n: int, size: Pair) -> 
     """What the kernels' GEOMETRY is."""
     tasks, kh, kw, c, o = shape
     (top, _), (left, _) = geometry.padding
-    sizes = (tasks, n, *size, c, kh, kw, o, *geometry.output_size(size, (kh, kw)))
+    out = geometry.output_size(size, (kh, kw))
+    for pixels in (size, out):
+        if n * math.prod(pixels) > MOST_PIXELS:
+            raise ValueError(f"[convolution] requires at most 2^30 pixels of a task but got {n} images of {pixels}")
+    sizes = (tasks, n, *size, c, kh, kw, o, *out)
     return tuple(map(np.int32, (*sizes, *geometry.stride, top, left, *geometry.dilation)))

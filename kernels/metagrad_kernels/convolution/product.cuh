@@ -42,6 +42,12 @@ template <class C, int W, int THREADS> struct Sweep {
     line = static_cast<int>(threadIdx.x) / PLACES;
     active = line < STEP;
   }
+
+  template <class F> __device__ __forceinline__ void each(F f) const {
+    if (!active) return;
+#pragma unroll
+    for (int pass = 0; pass < PASSES; ++pass) f(line + pass * STEP);
+  }
 };
 
 template <int W, class T> __device__ __forceinline__ void put(T* to, const T* from, bool inside) {
@@ -188,13 +194,16 @@ template <class P> struct Stages {
   typename P::B b[P::Tile::STAGES];
 };
 
-// What the groups of threads hand over to the first of them.
+// What the groups of threads hand over to the first of them, and last the whole tile.
 template <class P> struct Sums {
-  typename P::T values[P::Tile::GROUPS > 1 ? P::Tile::GROUPS - 1 : 1][P::Tile::ROWS][P::Tile::COLUMNS];
+  static constexpr int WHOLE = P::Tile::GROUPS - 1;
+  typename P::T values[P::Tile::GROUPS][P::Tile::ROWS][P::Tile::COLUMNS];
 };
 
-// Adds the products of all chunks; `load(a, b)` begins to copy the next one. Ends with a barrier: the stages are free.
-template <class P, class Load> __device__ __forceinline__ void accumulate(P& product, Stages<P>& stages, int chunks, Load load) {
+// Adds the products of all chunks. `load(a, b)` begins to copy the next one, `arrived(a)` is called when what this thread
+// copied of the next one is there. Ends with a barrier: the stages are free.
+template <class P, class Load, class Arrived>
+__device__ __forceinline__ void accumulate(P& product, Stages<P>& stages, int chunks, Load load, Arrived arrived) {
   constexpr int STAGES = P::Tile::STAGES;
   for (int chunk = 0; chunk < STAGES - 1; ++chunk) {
     if (chunk < chunks) load(stages.a[chunk], stages.b[chunk]);
@@ -203,6 +212,7 @@ template <class P, class Load> __device__ __forceinline__ void accumulate(P& pro
   int read = 0, written = STAGES - 1;
   for (int chunk = 0; chunk < chunks; ++chunk) {
     wait_for_copies<STAGES - 2>();
+    arrived(stages.a[read]);
     __syncthreads();  // the chunk is there for all, and all are done with the one before, which the next replaces
     if (chunk + STAGES - 1 < chunks) load(stages.a[written], stages.b[written]);
     close_copies();
