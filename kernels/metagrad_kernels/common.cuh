@@ -59,6 +59,10 @@ template <int N> __device__ __forceinline__ void wait_for_copies() {
 #endif
 }
 
+// x > 0, also of a number so small that -ftz=true, which CuPy compiles with, takes it for zero.
+__device__ __forceinline__ bool is_positive(float x) { return x == x && static_cast<int>(__float_as_uint(x)) > 0; }
+__device__ __forceinline__ bool is_positive(double x) { return x > 0; }
+
 // TF32: float with a fraction of 10 bits. Rounded to the nearest, ties away from zero.
 __device__ __forceinline__ float round_to_tf32(float x) {
 #ifdef METAGRAD_EMULATION

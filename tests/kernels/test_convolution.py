@@ -303,7 +303,7 @@ def test_a_not_finite_pixel_reaches_only_the_results_that_see_it(implementation)
         (lambda x, w, g, s: input_gradient(g, w, s, (20, 20)), ValueError, "but got shapes"),
         (lambda x, w, g, s: weight_gradient(x, g, s, (9, 9)), ValueError, "but got shapes"),
         (lambda x, w, g, s: convolution(x, w, s, implementation="fast"), ValueError, "reference"),
-        (lambda x, w, g, s: convolution(x, w, s, precision="half"), ValueError, "'float32', 'tf32'.* got 'half'"),
+        (lambda x, w, g, s: convolution(x, w, s, precision="half"), ValueError, "'float32' or 'tf32' but got 'half'"),
         (lambda x, w, g, s: input_gradient(g, w, s, (9, 9), precision="half"), ValueError, "a precision"),
         (lambda x, w, g, s: weight_gradient(x, g, s, (3, 3), precision="half"), ValueError, "a precision"),
     ],

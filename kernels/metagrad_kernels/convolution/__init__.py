@@ -16,7 +16,8 @@ Contract, for the three functions:
         beside it; several threads may call at once. Implementations agree to rounding.
     `precision` is "float32", or "tf32": then products of float32 may be those of operands rounded to TF32's fraction of
         10 bits, as tensor cores take them. CUDA's kernels do so where c and o are multiples of 4 and the operands lie
-        at multiples of 16 bytes. Everywhere else, and of float64, "tf32" means what "float32" does.
+        at multiples of 16 bytes. Everywhere else, and of float64, "tf32" means what "float32" does. None is what
+        `metagrad_kernels.precision` has set.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..dispatch import CPU, CUDA, FLOATS, REFERENCE, Operation
+from ..precision import chosen
 from .geometry import Geometry
 
 if TYPE_CHECKING:
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
 __all__ = ["OPERATION", "Geometry", "convolution", "input_gradient", "weight_gradient"]
 
 OPERATION = Operation(__name__, CPU, REFERENCE, CUDA)
-PRECISIONS = ("float32", "tf32")
 
 
 def convolution(
@@ -41,7 +42,7 @@ def convolution(
     geometry: Geometry,
     bias: NDArray[Any] | None = None,
     *,
-    precision: str = "float32",
+    precision: str | None = None,
     implementation: str | None = None,
 ) -> NDArray[Any]:
     """y, shape (tasks, n, oh, ow, o); with a bias (tasks, o) added to each pixel.
@@ -53,8 +54,8 @@ def convolution(
         KernelUnavailable: the implementation asked for cannot run here.
     """
     module = OPERATION.choose(x, implementation)
-    check_operands(x, w, geometry, bias, precision)
-    y: NDArray[Any] = module.convolution(x, w, geometry, bias, precision)
+    check_operands(x, w, geometry, bias)
+    y: NDArray[Any] = module.convolution(x, w, geometry, bias, chosen("convolution", precision))
     return y
 
 
@@ -64,14 +65,14 @@ def input_gradient(
     geometry: Geometry,
     size: tuple[int, int],
     *,
-    precision: str = "float32",
+    precision: str | None = None,
     implementation: str | None = None,
 ) -> NDArray[Any]:
     """The gradient of <g, y> with respect to x, shape (tasks, n, h, w, c), (h, w) = `size`. Raises as above."""
     module = OPERATION.choose(g, implementation)
     fits = g.shape[-1:] == w.shape[4:] and g.shape[2:4] == geometry.output_size(size, w.shape[1:3])
-    _check(g, w, f"g (tasks, n, oh, ow, o) of images {size} and weights (tasks, kh, kw, c, o)", fits, precision)
-    x: NDArray[Any] = module.input_gradient(g, w, geometry, size, precision)
+    _check(g, w, f"g (tasks, n, oh, ow, o) of images {size} and weights (tasks, kh, kw, c, o)", fits)
+    x: NDArray[Any] = module.input_gradient(g, w, geometry, size, chosen("convolution", precision))
     return x
 
 
@@ -81,23 +82,21 @@ def weight_gradient(
     geometry: Geometry,
     window: tuple[int, int],
     *,
-    precision: str = "float32",
+    precision: str | None = None,
     implementation: str | None = None,
 ) -> NDArray[Any]:
     """The gradient of <g, y> with respect to w, shape (tasks, kh, kw, c, o), (kh, kw) = `window`. Raises as above."""
     module = OPERATION.choose(x, implementation)
     fits = x.shape[1:2] == g.shape[1:2] and g.shape[2:4] == geometry.output_size(x.shape[2:4], window)
-    _check(x, g, f"images (tasks, n, h, w, c) and g (tasks, n, oh, ow, o) of windows {window}", fits, precision)
-    w: NDArray[Any] = module.weight_gradient(x, g, geometry, window, precision)
+    _check(x, g, f"images (tasks, n, h, w, c) and g (tasks, n, oh, ow, o) of windows {window}", fits)
+    w: NDArray[Any] = module.weight_gradient(x, g, geometry, window, chosen("convolution", precision))
     return w
 
 
-def check_operands(
-    x: NDArray[Any], w: NDArray[Any], geometry: Geometry, bias: NDArray[Any] | None, precision: str
-) -> None:
+def check_operands(x: NDArray[Any], w: NDArray[Any], geometry: Geometry, bias: NDArray[Any] | None) -> None:
     """Raises as `convolution`."""
     fits = x.shape[-1:] == w.shape[3:4]
-    _check(x, w, "images (tasks, n, h, w, c) and weights (tasks, kh, kw, c, o)", fits, precision)
+    _check(x, w, "images (tasks, n, h, w, c) and weights (tasks, kh, kw, c, o)", fits)
     geometry.output_size(x.shape[2:4], w.shape[1:3])
     wanted = w.shape[0], w.shape[4]
     if bias is not None and (bias.shape != wanted or bias.dtype != w.dtype):
@@ -105,9 +104,7 @@ def check_operands(
         raise ValueError(f"[convolution] requires a bias (tasks, o), here {w.dtype} {wanted}, but got {got}")
 
 
-def _check(a: NDArray[Any], b: NDArray[Any], need: str, fits: bool, precision: str) -> None:
-    if precision not in PRECISIONS:
-        raise ValueError(f"[convolution] requires a precision of {PRECISIONS} but got {precision!r}")
+def _check(a: NDArray[Any], b: NDArray[Any], need: str, fits: bool) -> None:
     if a.dtype not in FLOATS or a.dtype != b.dtype:
         got = f"{a.dtype} and {b.dtype}"
         raise TypeError(f"[convolution] requires two operands of float32 or two of float64 but got {got}")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..precision import chosen
 from . import OPERATION, check_operands
 
 if TYPE_CHECKING:
@@ -34,12 +35,12 @@ def normalized_convolution(
     scale: NDArray[Any] | None = None,
     offset: NDArray[Any] | None = None,
     *,
-    precision: str = "float32",
+    precision: str | None = None,
     implementation: str | None = None,
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """(y, mean, variance). Raises as `convolution`, and ValueError for scale and offset that do not fit."""
     module = OPERATION.choose(x, implementation)
-    check_operands(x, w, geometry, bias, precision)
+    check_operands(x, w, geometry, bias)
     wanted = (len(x), x.shape[-1])
     if (scale is None) != (offset is None) or any(
         v is not None and (v.shape != wanted or v.dtype != x.dtype) for v in (scale, offset)
@@ -47,7 +48,9 @@ def normalized_convolution(
         got = " and ".join("None" if v is None else f"{v.dtype} {v.shape}" for v in (scale, offset))
         raise ValueError(f"[convolution] requires two of {x.dtype} {wanted} as scale and offset but got {got}")
     run = getattr(module, "normalized_convolution", functools.partial(_composite, module))
-    found: tuple[NDArray[Any], NDArray[Any], NDArray[Any]] = run(x, w, geometry, bias, scale, offset, precision)
+    found: tuple[NDArray[Any], NDArray[Any], NDArray[Any]] = run(
+        x, w, geometry, bias, scale, offset, chosen("convolution", precision)
+    )
     return found
 
 
