@@ -76,6 +76,15 @@ def _kernels(rows: Rows) -> list[str]:
     return [*table(header, body), "", *note]
 
 
+def on_gpu(path: Path | None) -> list[str]:
+    """What was measured on a GPU, or that nothing was."""
+    lines = ["## On a GPU", ""]
+    if path is None:
+        return [*lines, "Not measured: `benchmarks/on_gpu.sh` has not been run on one.", ""]
+    rows = json.loads(path.read_text())
+    return [*lines, f"Device: {rows[-1]['device']}.", "", *benchmark(path)]
+
+
 def checks(planted: Path | None, verdicts: Path | None) -> list[str]:
     """The sections on derivatives that were checked."""
     lines = ["## Derivatives, checked", ""]
@@ -102,6 +111,7 @@ def main() -> int:
     parser.add_argument("--benchmarks", type=Path, nargs="+", default=[], metavar="FILE")
     parser.add_argument("--planted", type=Path, metavar="FILE", help="of planted_errors.py")
     parser.add_argument("--verdicts", type=Path, metavar="FILE", help="of verdicts.py")
+    parser.add_argument("--gpu", type=Path, metavar="FILE", help="of maml_gpu.py")
     parser.add_argument("--to", type=Path, required=True, metavar="RESULTS.md")
     args = parser.parse_args()
     lines = ["# Results", "", "Written by `benchmarks/report.py` from the files that the runs wrote.", ""]
@@ -115,6 +125,7 @@ def main() -> int:
         lines += ["## Speed and memory", ""]
         for path in args.benchmarks:
             lines += benchmark(path)
+    lines += on_gpu(args.gpu)
     args.to.write_text("\n".join(lines).rstrip() + "\n")
     return 0
 

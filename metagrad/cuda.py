@@ -207,4 +207,4 @@ def _write(buffer: Any, value: Any) -> None:
         buffer[...] = value
 
 
-__all__ = ["capture", "copied", "on_device", "synchronize"]
+__all__ = ["capture", "copied", "name", "on_device", "synchronize"]
