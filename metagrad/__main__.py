@@ -42,7 +42,7 @@ def _cuda() -> str:
 
 def main() -> None:
     """Print it."""
-    from metagrad_kernels import kernels
+    from metagrad_kernels import emulation, kernels
 
     console = Console()
     console.print(
@@ -51,6 +51,9 @@ def main() -> None:
     console.print(", ".join(f"{package} {_version(package)}" for package in _PACKAGES), highlight=False)
     console.print("device cpu: here", highlight=False)
     console.print(f"device cuda: {_cuda()}", highlight=False, markup=False)
+    lacks = emulation.missing()
+    here = "here" if lacks is None else f"none: it lacks {lacks}"
+    console.print(f"device emulated, CUDA's kernels on the CPU: {here}", highlight=False, markup=False)
     table = Table(title="kernels", title_justify="left")
     for heading in ("operation", "implementation", "device", "here"):
         table.add_column(heading)

@@ -11,6 +11,7 @@ import time
 import numpy as np
 import pytest
 from example_runs import EXAMPLES, run, start
+from places import CUPY, each_device
 
 KEYS = {"method", "shots", "steps", "mse", "ci95", "tasks", "iterations", "seed"}
 
@@ -154,3 +155,29 @@ def test_a_mean_that_diverges_is_null_in_json_and_a_word_in_the_table(monkeypatc
     assert [r["mse"] for r in rows] == [1.0, 1.0, None, None]
     assert [sinusoid.cell(r) for r in rows] == ["1.000 ±0.000"] * 2 + ["diverges"] * 2
     assert "NaN" not in json.dumps(rows, allow_nan=False)
+
+
+@each_device
+def test_sinusoid_on_a_device_has_the_cpu_s_numbers_captured_or_not(device, tmp_path):
+    found = []
+    settings = ("--iterations", 12, "--shots", 5, "--test-tasks", 5, "--methods", "maml", "pretrained")
+    for name, options in (
+        ("cpu", ()),
+        ("one launch", ("--device", device)),
+        ("eager", ("--device", device, "--no-capture")),
+    ):
+        code, _, errors = run("sinusoid.py", *settings, *options, "--out", tmp_path / name)
+        assert code == 0, errors
+        found.append(json.loads((tmp_path / name / "results.json").read_text()))
+    on_cpu, captured, eager = found
+    assert captured == eager
+    assert [row["mse"] for row in captured] == pytest.approx([row["mse"] for row in on_cpu], rel=1e-4)
+    assert json.loads((tmp_path / "one launch" / "run.json").read_text())["device"]
+
+
+def test_a_device_that_is_not_here_is_one_sentence(tmp_path):
+    if CUPY is not None:
+        pytest.skip("there is a GPU")
+    code, _, errors = run("sinusoid.py", "--device", "cuda", "--out", tmp_path / "out")
+    assert code == 1
+    assert re.fullmatch(r"error: \[device\] requires .* for 'cuda'.* but got .*\n", errors)

@@ -11,6 +11,7 @@ import numpy as np
 import optree
 import pytest
 from example_runs import EXAMPLES, run, start
+from places import each_device
 
 import metagrad as mg
 from metagrad import data
@@ -305,3 +306,14 @@ def test_test_tasks_are_the_same_for_every_method(methods, tmp_path):
 
     for a, b in zip(tests("nearest_neighbour_pixels"), tests("prototypical"), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@each_device
+def test_on_a_device_the_numbers_are_the_cpu_s(device, tmp_path, main):
+    found = []
+    for name in ("cpu", device):
+        tiny = ("--filters", 4, "--meta-batch", 2, "--validate-every", 2, "--test-tasks", 4, "--validation-tasks", 2)
+        options = ("--dataset", "strokes", *tiny, "--iterations", 2, "--methods", "maml", "matching")
+        assert main(*options, "--device", name, "--out", tmp_path / name) == 0
+        found.append([(row["method"], row["mode"], row["steps"], row["accuracy"]) for row in rows(tmp_path / name)])
+    assert found[0] == found[1]
