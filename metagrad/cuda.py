@@ -93,6 +93,7 @@ class Captured:
         self.captured = False
         self._signature: tuple[Any, ...] | None = None
         self._carried: list[Tensor] = []
+        self._given: list[Any] = []
 
     def __call__(self, *arguments: Any) -> Any:
         """The step's result."""
@@ -107,9 +108,11 @@ class Captured:
             raise self._refused(arguments, structure, values)
         if not self.captured:
             self._capture(values, structure)
-        for buffer, value in zip(self._buffers, values, strict=True):
-            if buffer is not value:
+        for k, (buffer, value) in enumerate(zip(self._buffers, values, strict=True)):
+            if buffer is not value and leaves[k] is not self._given[k]:
                 _write(buffer, value)
+        carried = structure.children()[0].num_leaves if self.carry else 0  # the graph writes to their buffers itself
+        self._given = [leaf if k >= carried and _stays(leaf) else None for k, leaf in enumerate(leaves)]
         for tensor in self._carried:
             tensor._value = self._gone
         self._recording.replay()
@@ -122,6 +125,7 @@ class Captured:
         self._recording = launch.recording(device)
         with self._recording.allocating():
             self._buffers = [_copy(value) if _on_device(value) else value for value in values]
+        self._given = [None] * len(values)
         inputs = [Tensor(b) if hasattr(b, "dtype") else b for b in self._buffers]
         with self._recording, _no_reads():
             result = self.step(*unflatten(structure, inputs))
@@ -140,7 +144,7 @@ class Captured:
         carried = range(given.num_leaves)
         if form != given or any(_form(self._outputs[k]) != _form(self._buffers[k]) for k in carried):
             raise CaptureError(requires("capture", "a first result of the form of the first argument", f"{form}"))
-        moved = [_copy(x) if any(x is b for b in self._buffers) else x for x in self._outputs[: len(after)]]
+        moved = [_copy(x) if any(_overlap(x, b) for b in self._buffers) else x for x in self._outputs[: len(after)]]
         for k in carried:
             if self._outputs[k] is not self._buffers[k]:
                 _write(self._buffers[k], moved[k])
@@ -196,6 +200,17 @@ def _described(form: Any) -> str:
     if isinstance(form, tuple) and len(form) == 2:
         return f"{form[1]}{list(form[0])}"
     return f"the host's {form[1]}{list(form[2])} of the same values" if isinstance(form, tuple) else repr(form)
+
+
+def _stays(leaf: Any) -> bool:
+    """Whether nobody can change what is in it: a Tensor that has its memory from the pool, not from another library."""
+    if type(leaf) is not Tensor or not _on_device(leaf._value):
+        return False
+    return type(getattr(leaf._value.data, "mem", None)).__name__ in ("PooledMemory", "NoneType")
+
+
+def _overlap(x: Any, y: Any) -> bool:
+    return _on_device(x) and _on_device(y) and bool(launch.namespace(x).shares_memory(x, y))
 
 
 def _copy(value: Any) -> Any:

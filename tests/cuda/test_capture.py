@@ -129,6 +129,26 @@ def test_a_read_by_the_host_is_refused_with_its_line(device, read):
 
 
 @each_device
+def test_arguments_that_are_given_again_are_not_copied_and_others_are(device):
+    captured = mg.cuda.capture(lambda x, y: x * y)
+    two, three, four = (mg.asarray(float(k), device=device) for k in (2, 3, 4))
+    found = [float(captured(*pair)) for pair in ((two, three), (two, three), (two, four), (two, four), (three, two))]
+    assert found == [6, 6, 8, 8, 6]
+
+
+@each_device
+def test_a_state_that_is_a_view_of_itself_is_right(device):
+    captured = mg.cuda.capture(lambda s: ((s[0][::-1], s[1] + s[0]), mg.sum(s[1])), carry=True)
+    state = to(device, (np.arange(3.0), np.zeros(3)))
+    expected = (np.arange(3.0), np.zeros(3))
+    for _ in range(4):
+        state, _ = captured(state)
+        expected = expected[0][::-1], expected[1] + expected[0]
+        np.testing.assert_array_equal(state[0].numpy(), expected[0])
+        np.testing.assert_array_equal(state[1].numpy(), expected[1])
+
+
+@each_device
 def test_what_does_not_carry_is_refused(device):
     x = mg.asarray(np.ones(3), device=device)
     for other in (lambda s: s + 1, lambda s: (s[:2], s), lambda s: ((s, s), s)):
