@@ -133,6 +133,7 @@ class Captured:
             self._outputs = [to_value(output) for output in outputs]
             if self.carry:
                 self._close(structure, result)
+            self._pack()
         self.captured = True
 
     def _close(self, structure: Any, result: Any) -> None:
@@ -150,10 +151,30 @@ class Captured:
                 _write(self._buffers[k], moved[k])
             self._outputs[k] = self._buffers[k]
 
-    def _results(self) -> Any:
+    def _pack(self) -> None:
+        """The graph's last nodes: what is not carried goes behind one another, so that it leaves in one copy."""
+        self._packed: dict[Any, Any] = {}
+        self._places: list[tuple[int, slice]] = []
         count = self._structure.children()[0].num_leaves if self.carry else 0
-        results = [Tensor(x if k < count else _copy(x)) if _on_device(x) else x for k, x in enumerate(self._outputs)]
-        self._carried = results[:count]
+        rest = [k for k in range(count, len(self._outputs)) if _on_device(self._outputs[k])]
+        for dtype in dict.fromkeys(self._outputs[k].dtype for k in rest):
+            own = [k for k in rest if self._outputs[k].dtype == dtype]
+            ends = np.cumsum([0, *(self._outputs[k].size for k in own)])
+            flat = launch.namespace(self._outputs[own[0]]).empty((int(ends[-1]),), dtype)
+            for k, begin, end in zip(own, ends, ends[1:], strict=False):
+                place = slice(int(begin), int(end))
+                flat[place] = self._outputs[k].reshape(-1)
+                self._places.append((k, place))
+            self._packed[dtype] = flat
+
+    def _results(self) -> Any:
+        results = [Tensor(x) if _on_device(x) else x for x in self._outputs]
+        fresh = {dtype: _copy(flat) for dtype, flat in self._packed.items()}
+        for k, place in self._places:
+            output = self._outputs[k]
+            results[k] = Tensor(fresh[output.dtype][place].reshape(output.shape))
+        if self.carry:
+            self._carried = results[: self._structure.children()[0].num_leaves]
         return unflatten(self._structure, list(results))
 
     def _refused(self, arguments: tuple[Any, ...], structure: Any, values: list[Any]) -> CaptureError:
