@@ -87,11 +87,12 @@ def preferred():
     print("preferred", len(launched))
 
 
-pooling(np.float32, (5, 4), (2, 2), (2, 2), ((0, 0), (0, 0)))
-pooling(np.float64, (4, 5), (3, 2), (1, 2), ((2, 1), (0, 1)))
-pooling(np.float32, (3, 2), (1, 1), (2, 3), ((0, 0), (0, 0)), channels=1)
-pooling(np.float32, (17, 17), (17, 16), (1, 1), ((0, 0), (0, 0)), images=1, channels=1)
-softmax_cross_entropy(np.float64, 5, 1)
-softmax_cross_entropy(np.float32, 37, 5)
-softmax_cross_entropy(np.float64, 3, 150)
-preferred()
+if __name__ == "__main__":
+    pooling(np.float32, (5, 4), (2, 2), (2, 2), ((0, 0), (0, 0)))
+    pooling(np.float64, (4, 5), (3, 2), (1, 2), ((2, 1), (0, 1)))
+    pooling(np.float32, (3, 2), (1, 1), (2, 3), ((0, 0), (0, 0)), channels=1)
+    pooling(np.float32, (17, 17), (17, 16), (1, 1), ((0, 0), (0, 0)), images=1, channels=1)
+    softmax_cross_entropy(np.float64, 5, 1)
+    softmax_cross_entropy(np.float32, 37, 5)
+    softmax_cross_entropy(np.float64, 3, 150)
+    preferred()
