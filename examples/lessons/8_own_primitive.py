@@ -72,6 +72,11 @@ print("kernel: " + ("CUDA" if GPU else "CPU (Numba finds no GPU; NUMBA_ENABLE_CU
 # ``analytic`` says that ``forward`` is right on complex numbers, too, so that a complex step can measure it.
 
 
+def floating(x):
+    """Of integers, and of floats that are too short for the kernel, the floats that hold them."""
+    return x.astype(np.result_type(x.dtype, np.float32), copy=False)
+
+
 class Lorentzian(mg.Primitive):
     """f(x) = 1 / (1 + x^2), elementwise."""
 
@@ -79,7 +84,7 @@ class Lorentzian(mg.Primitive):
     work = 3
 
     def forward(self, x):
-        x = np.asarray(x, order="C")
+        x = floating(np.asarray(x, order="C"))
         return on_gpu(x) if GPU and x.size else on_cpu(x)
 
     def vjp(self, i, cotangent, output, x):
@@ -92,7 +97,7 @@ class Lorentzian(mg.Primitive):
         return self.bind(x)  # elementwise: a mapped axis is an axis like any other
 
     def abstract(self, x):
-        return x
+        return mg.Aval(x.shape, np.result_type(x.dtype, np.float32), x.device)
 
 
 lorentzian = Lorentzian()
@@ -130,7 +135,7 @@ mg.testing.check_hvp(lambda x: mg.sum(lorentzian(x) * mg.sin(x)), [points])
 # each entry it is said how many registers it may take of a thread.
 
 SOURCE = Source(
-    __file__,
+    "",
     "lorentzian.cu",
     {"lorentzian<float>": 32, "lorentzian<double>": 32},
     text="""
@@ -155,9 +160,9 @@ class InCuda(Lorentzian):
     analytic = False  # the kernel knows no complex numbers, so it is held against differences
 
     def forward(self, x):
-        if isinstance(x, np.ndarray | np.generic | float):  # the host's: there and back
-            return launched(DEVICE.asarray(np.asarray(x))).get()
-        return launched(x)
+        if isinstance(x, np.ndarray | np.generic | float | int):  # the host's: there and back
+            return launched(DEVICE.asarray(floating(np.asarray(x)))).get()
+        return launched(floating(x))
 
 
 def device():

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
+from ..errors import ShapeError, requires
 from . import provenance
 from .primitive import Aval, add_cotangents, handed
 from .provenance import Derivation, derivative_of, origin_of
@@ -180,9 +181,22 @@ class _Walk:
             if type(given) is Tensor:
                 given = given._value
             dtype = inputs[i].dtype
-            if given.dtype is not dtype and given.dtype != dtype:
+            try:
+                shape, made = given.shape, given.dtype
+            except AttributeError:
+                raise _misshapen(rule, i, given, inputs[i]) from None
+            if shape != inputs[i].shape:
+                raise _misshapen(rule, i, given, inputs[i])
+            if made is not dtype and made != dtype:
                 given = handed.astype(given, dtype)
             self.add(parent, given)
+
+
+def _misshapen(rule: Any, i: int, given: Any, x: Value) -> ShapeError:
+    """A cotangent that no array like the input is: broadcasting would make a wrong gradient of it."""
+    got = f"shape {given.shape}" if hasattr(given, "shape") else f"{type(given).__name__} {given!r}"
+    need = f"a rule `vjp` that gives an array of the shape {x.shape} of its input {i}"
+    return ShapeError(requires(getattr(rule, "name", type(rule).__name__), need, got))
 
 
 def shape_only(x: Value) -> Value:

@@ -61,7 +61,7 @@ def page_of(program: Program, title: str, within: str = "", only: frozenset[int]
     }
     pictures = [draw(program, seen, styled=False, only=only) for seen in views]
     drawn = "".join(f'<template id="view{k}">{picture}</template>' for k, picture in enumerate(pictures))
-    known = json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("</", "<\\/")
+    known = json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
     return _page(
         {
             "title": escape(title),

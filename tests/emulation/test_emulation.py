@@ -168,6 +168,25 @@ def test_a_write_behind_an_array_is_said(source):
         source.launch("beyond<1>", (1,), (64,), x, y)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("does", ["x[i]", "x[i] * 2", "1 / (1 + x[i] * x[i])"])
+def test_a_bound_that_was_forgotten_is_seen_whatever_the_kernel_makes_of_what_it_read(does, dtype, tmp_path):
+    text = "template <class T> __global__ void k(const T* x, T* y) { int i = threadIdx.x; y[i] = " + does + "; }"
+    (tmp_path / "k.cu").write_text(text)
+    entry = "k<float>" if dtype is np.float32 else "k<double>"
+    source = Source(str(tmp_path / "here.py"), "k.cu", {entry: 32})
+    x = arrays.asarray(np.ones(5, dtype))
+    with pytest.raises(EmulationError, match="argument 1 was written to 1 elements behind it"):
+        source.launch(entry, (1,), (32,), x, arrays.zeros(5, dtype))
+
+
+def test_shared_memory_that_the_emulation_cannot_see_is_refused_with_what_it_can(tmp_path):
+    (tmp_path / "wrong.cu").write_text("__global__ void wrong(float* y) { __shared__ float row[4]; y[0] = row[0]; }")
+    source = Source(str(tmp_path / "here.py"), "wrong.cu", {"wrong": 32})
+    with pytest.raises(KernelUnavailable, match=r"shared<Tiles>\(\);` of common.cuh"):
+        source.launch("wrong", (1,), (1,), arrays.asarray(X))
+
+
 def test_a_kernel_that_does_not_compile_names_its_file_and_line(tmp_path):
     (tmp_path / "wrong.cu").write_text("\n__global__ void wrong(float* y) { y[0] = nothing; }")
     source = Source(str(tmp_path / "here.py"), "wrong.cu", {"wrong": 32})

@@ -245,6 +245,16 @@ def test_a_comparison_marks_what_the_other_graph_lacks(page):
     assert marked == [["c = cos(a)"], []]
 
 
+def test_a_line_of_code_that_looks_like_a_script_does_not_end_the_page_s(page):
+    def f(x):
+        with mg.named_scope("<!-- <script>"):
+            y = mg.sin(x)  # <!-- <script> a comment </script>
+        return y * mg.cos(y)
+
+    shown = page(inspect.html(mg.make_graph(f)(mg.asarray([0.3]))))
+    assert shown.all("#canvas > svg")
+
+
 def test_it_asks_for_nothing_from_elsewhere(page):
     html = inspect.html(mg.make_graph(mg.grad(product))(0.3))
     seen = page(html)

@@ -277,3 +277,25 @@ def test_a_contraction_of_many_operands_leaves_no_cycles():
         assert gc.collect() == 0
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize(
+    ("made", "got"),
+    [
+        (lambda c, x: mg.reshape(c, (-1,)), r"shape \(3,\)"),
+        (lambda c, x: c[:, :2], r"shape \(1, 2\)"),
+        (lambda c, x: 0.0, "float 0.0"),
+    ],
+)
+def test_a_rule_whose_gradient_has_another_shape_is_refused(made, got):
+    class Sine(mg.Primitive):
+        def forward(self, x):
+            return np.sin(x)
+
+        def vjp(self, i, cotangent, output, x):
+            return made(cotangent, x)
+
+    with pytest.raises(
+        ShapeError, match=rf"^\[sine\] requires a rule `vjp` .* shape \(1, 3\) of its input 0 but got {got}"
+    ):
+        mg.grad(lambda x: mg.sum(Sine()(x)))(np.ones((1, 3)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import hashlib
+import itertools
 import os
 import shutil
 import subprocess
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 SCHEDULES = ("forward", "reverse", "random")
 GUARD = 4096
 """Bytes before and after each array's copy, which no kernel may write to; poisoned, so that reading them shows."""
-POISON = 0xFF
+_NAN, _PATTERNS = 0xFFF00000, 1 << 20
 _OPTIONS = (
     *("-std=c++17", "-O2", "-g1", "-fPIC", "-fvisibility=hidden", "-fno-gnu-unique"),
     *("-ftrivial-auto-var-init=pattern", "-w"),
@@ -118,24 +119,32 @@ def launch(
 
 
 class _Guarded:
-    """A copy of an array with guards around it, at the same place of a line of 256 bytes."""
+    """A copy of an array with guards around it, at the same place of a line of 256 bytes.
+
+    Each array of a launch has guards of its own pattern, NaN in float32 and float64: a NaN that was read behind one and
+    is written behind another keeps its bits, and is seen.
+    """
+
+    _count = itertools.count(1)
 
     def __init__(self, array: np.ndarray[Any, Any], position: str) -> None:
         self.array, self.position = array, position
         self.bytes = array.reshape(-1).view(np.uint8)
-        memory = np.full(len(self.bytes) + 2 * GUARD + 512, POISON, np.uint8)
+        words = (len(self.bytes) + 2 * GUARD + 512) // 4 + 1
+        memory = np.full(words, _NAN + next(self._count) % _PATTERNS, np.uint32).view(np.uint8)
         begin = GUARD + 256 - (memory.ctypes.data + GUARD) % 256 + array.ctypes.data % 256
         self.before, self.inside = memory[:begin], memory[begin : begin + len(self.bytes)]
         self.after = memory[begin + len(self.bytes) :]
+        self.untouched = self.before.copy(), self.after.copy()
         self.inside[...] = self.bytes
 
     def hand_back(self, name: str) -> None:
-        for guard, side in ((self.before[::-1], "before"), (self.after, "behind")):
-            touched = np.flatnonzero(guard != POISON)
+        before, after = self.untouched
+        for changed, side in (((self.before != before)[::-1], "before"), (self.after != after, "behind")):
+            touched = np.flatnonzero(changed)
             if len(touched):
-                raise EmulationError(
-                    f"{name} was written to {touched[0] // self.array.itemsize + 1} elements {side} it"
-                )
+                distance = touched[0] // self.array.itemsize + 1
+                raise EmulationError(f"{name} was written to {distance} elements {side} it")
         if self.bytes.flags.writeable:
             self.bytes[...] = self.inside
         elif not np.array_equal(self.bytes, self.inside):
@@ -175,10 +184,10 @@ def _compiled(name: str, text: str, entry: str) -> tuple[Any, threading.Lock]:
     if need is not None:
         raise KernelUnavailable(name, f"the emulation lacks {need}")
     header = _HEADER.read_text("utf-8")
-    machine = _made("machine.o", header + _MACHINE.read_text("utf-8"), ["-c", str(_MACHINE)])
     whole = f"{text}\nEMULATION_ENTRY({entry})\n"
-    command = ["-shared", "-include", str(_HEADER), "-x", "c++", "-", "-x", "none", str(machine)]
     try:
+        machine = _made("machine.o", header + _MACHINE.read_text("utf-8"), ["-c", str(_MACHINE)])
+        command = ["-shared", "-include", str(_HEADER), "-x", "c++", "-", "-x", "none", str(machine)]
         library = ctypes.CDLL(str(_made(f"{name}.so", header + machine.name + whole, command, whole)))
     except subprocess.CalledProcessError as error:
         errors = [line for line in error.stderr.splitlines() if "error" in line] or [error.stderr]
@@ -203,5 +212,9 @@ def _made(name: str, content: str, command: list[str], source: str | None = None
 def _cache() -> Path:
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     folder = Path(base) / "metagrad" / "emulation"
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:  # a home that nobody can write to
+        folder = Path(tempfile.gettempdir()) / f"metagrad-emulation-{os.getuid()}"
+        folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -17,6 +17,7 @@
 #define __host__
 #define __forceinline__ inline
 #define __launch_bounds__(...)
+#define __shared__ static_assert(false, "shared memory is had by `auto& tiles = shared<Tiles>();` of common.cuh");
 
 struct uint3 { unsigned x, y, z; };
 struct dim3 {
