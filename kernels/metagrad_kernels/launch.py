@@ -71,14 +71,18 @@ class Source:
 
         Raises:
             KeyError: an entry that is not declared.
+            TypeError: no array among the arguments, or one that is on no device.
             KernelUnavailable: it does not compile; the message has the file and the compiler's first error.
         """
         if entry not in self.entries:
             raise KeyError(f"[{self.path.name}] requires an entry among {list(self.entries)} but got {entry!r}")
-        array = next(a for a in arguments if a is not None and not isinstance(a, np.generic))
-        launcher = namespace(array)
-        if launcher.__name__ == "cupy":
+        arrays = [a for a in arguments if a is not None and not isinstance(a, np.generic)]
+        launcher = namespace(arrays[0]) if arrays else None
+        if getattr(launcher, "__name__", "") == "cupy":
             launcher = importlib.import_module(f"{__package__}.cuda")
+        if not hasattr(launcher, "launch"):
+            got = f"a {type(arrays[0]).__module__} {type(arrays[0]).__name__}" if arrays else "no array"
+            raise TypeError(f"[{self.path.name}] requires arrays of CuPy or of the emulation but got {got}")
         launcher.launch(self, entry, tuple(grid), tuple(block), arguments)
 
 

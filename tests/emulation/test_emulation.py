@@ -216,6 +216,12 @@ def test_an_entry_that_was_not_declared_is_refused(source):
         source.launch("other", (1,), (64,), arrays.asarray(X))
 
 
+@pytest.mark.parametrize(("given", "got"), [((X, X), "a numpy ndarray"), ((np.float32(1),), "no array")])
+def test_what_is_on_no_device_is_refused(source, given, got):
+    with pytest.raises(TypeError, match=rf"requires arrays of CuPy or of the emulation but got {got}"):
+        source.launch("unwritten", (1,), (64,), *given)
+
+
 def test_a_scalar_of_another_type_is_refused():
     from metagrad_kernels.relu.cuda import SOURCE
 
