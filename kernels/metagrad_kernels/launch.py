@@ -77,7 +77,7 @@ class Source:
         if entry not in self.entries:
             raise KeyError(f"[{self.path.name}] requires an entry among {list(self.entries)} but got {entry!r}")
         arrays = [a for a in arguments if a is not None and not isinstance(a, np.generic)]
-        launcher = namespace(arrays[0]) if arrays else None
+        launcher: Any = namespace(arrays[0]) if arrays else None
         if getattr(launcher, "__name__", "") == "cupy":
             launcher = importlib.import_module(f"{__package__}.cuda")
         if not hasattr(launcher, "launch"):
