@@ -51,6 +51,10 @@ class Library:
         """A NumPy array as the library's."""
         return asarray(x)
 
+    def argument(self, x: Any) -> Any:
+        """A NumPy array as the library's, to be an argument that moves."""
+        return self.enter(x)
+
     def leave(self, x: Any) -> Any:
         """The library's array as NumPy's; raises DTypeError for what is no array."""
         return np.asarray(x)
@@ -106,7 +110,7 @@ class Library:
 
         def g(t: float) -> Any:
             with self.running():
-                return np.asarray(self.leave(d(*map(self.enter, moved(point, direction, t)))), np.float64)
+                return np.asarray(self.leave(d(*map(self.argument, moved(point, direction, t)))), np.float64)
 
         return g
 
@@ -157,6 +161,9 @@ class Torch(Library):
 
     def enter(self, x: Any) -> Any:
         return x if isinstance(x, self.torch.Tensor) else self.torch.tensor(np.asarray(x))
+
+    def argument(self, x: Any) -> Any:
+        return self.enter(x).requires_grad_()  # the function may differentiate inside itself
 
     def leave(self, x: Any) -> Any:
         return np.asarray(x.detach().numpy() if isinstance(x, self.torch.Tensor) else x)

@@ -62,6 +62,22 @@ def test_a_torch_function_that_is_cut_from_its_arguments_has_the_derivative_zero
         check_gradients(torch_function(lambda a: 2 * a.detach()), [X])
 
 
+@pytest.mark.parametrize("modes", [None, ("reverse", "forward")])
+def test_a_torch_function_may_differentiate_inside_itself(torch, modes):
+    def loss_after_a_step(w):
+        def loss(w):
+            return (torch.tanh(w) ** 2).sum()
+
+        (g,) = torch.autograd.grad(loss(w), w, create_graph=True)
+        return loss(w - 0.1 * g)
+
+    f = torch_function(loss_after_a_step)
+    assert check_gradients(f, [X], modes=modes)
+    assert check_hvp(f, [X])
+    assert check_taylor(f, [X])
+    assert check_subgradient(f, [X])
+
+
 def test_torch_arguments_may_be_trees_of_tensors_with_data(torch):
     def f(params, index):
         return torch.tanh(params["w"])[index] * params["b"]
