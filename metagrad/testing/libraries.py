@@ -221,7 +221,13 @@ class Jax(Library):
         return list(self.jax.grad(d, argnums=tuple(range(len(x))))(*x))
 
     def push(self, d: Scalar, x: Sequence[Any], v: Sequence[Any]) -> Any:
-        return self.jax.jvp(d, tuple(x), tuple(v))[1]
+        try:
+            return self.jax.jvp(d, tuple(x), tuple(v))[1]
+        except (TypeError, NotImplementedError) as error:  # the second, of custom_lin, within reverse mode
+            if not any(name in str(error) for name in ("custom_vjp", "custom_lin")):
+                raise
+            need = "reverse mode, or a function that jax.jvp takes (one by jax.custom_vjp has reverse mode alone)"
+            raise MissingRuleError(requires("jax_function", need, str(error).partition("\n")[0])) from error
 
 
 class Given(Library):
