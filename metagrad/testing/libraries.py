@@ -51,6 +51,10 @@ class Library:
         """A NumPy array as the library's."""
         return asarray(x)
 
+    def argument(self, x: Any) -> Any:
+        """A NumPy array as the library's, to be an argument that moves."""
+        return self.enter(x)
+
     def leave(self, x: Any) -> Any:
         """The library's array as NumPy's; raises DTypeError for what is no array."""
         return np.asarray(x)
@@ -106,7 +110,7 @@ class Library:
 
         def g(t: float) -> Any:
             with self.running():
-                return np.asarray(self.leave(d(*map(self.enter, moved(point, direction, t)))), np.float64)
+                return np.asarray(self.leave(d(*map(self.argument, moved(point, direction, t)))), np.float64)
 
         return g
 
@@ -157,6 +161,9 @@ class Torch(Library):
 
     def enter(self, x: Any) -> Any:
         return x if isinstance(x, self.torch.Tensor) else self.torch.tensor(np.asarray(x))
+
+    def argument(self, x: Any) -> Any:
+        return self.enter(x).requires_grad_()  # the function may differentiate inside itself
 
     def leave(self, x: Any) -> Any:
         return np.asarray(x.detach().numpy() if isinstance(x, self.torch.Tensor) else x)
@@ -214,7 +221,13 @@ class Jax(Library):
         return list(self.jax.grad(d, argnums=tuple(range(len(x))))(*x))
 
     def push(self, d: Scalar, x: Sequence[Any], v: Sequence[Any]) -> Any:
-        return self.jax.jvp(d, tuple(x), tuple(v))[1]
+        try:
+            return self.jax.jvp(d, tuple(x), tuple(v))[1]
+        except (TypeError, NotImplementedError) as error:  # the second, of custom_lin, within reverse mode
+            if not any(name in str(error) for name in ("custom_vjp", "custom_lin")):
+                raise
+            need = "reverse mode, or a function that jax.jvp takes (one by jax.custom_vjp has reverse mode alone)"
+            raise MissingRuleError(requires("jax_function", need, str(error).partition("\n")[0])) from error
 
 
 class Given(Library):

@@ -104,7 +104,7 @@ class Problem:
         library = self.library
         with library.running():
             try:
-                found, again = (self.outputs(*map(library.enter, self.point)) for _ in range(2))
+                found, again = (self.outputs(*map(library.argument, self.point)) for _ in range(2))
             except RuntimeError as error:
                 if library.name != "torch" or "dtype" not in str(error):
                     raise
@@ -138,7 +138,7 @@ class Problem:
             turns = np.cos(np.arange(x.size) ** 2.0).reshape(x.shape)  # without a pattern
             away[i] = x + 0.25 * np.where(x == 0, _length(x), x) * turns
         with library.running(), np.errstate(all="ignore"):
-            beside = [np.asarray(library.leave(y)) for y in self.outputs(*map(library.enter, away))]
+            beside = [np.asarray(library.leave(y)) for y in self.outputs(*map(library.argument, away))]
         if [y.shape for y in beside] != [y.shape for y in found]:
             return found
         return [z if np.isfinite(z).all() else y for y, z in zip(found, beside, strict=True)]

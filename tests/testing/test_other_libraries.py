@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from metagrad.errors import DTypeError, OptionError
+from metagrad.errors import DTypeError, MissingRuleError, OptionError
 from metagrad.testing import (
     check_gradients,
     check_hvp,
+    check_second_order,
     check_subgradient,
     check_taylor,
     jax_function,
@@ -62,6 +63,22 @@ def test_a_torch_function_that_is_cut_from_its_arguments_has_the_derivative_zero
         check_gradients(torch_function(lambda a: 2 * a.detach()), [X])
 
 
+@pytest.mark.parametrize("modes", [None, ("reverse", "forward")])
+def test_a_torch_function_may_differentiate_inside_itself(torch, modes):
+    def loss_after_a_step(w):
+        def loss(w):
+            return (torch.tanh(w) ** 2).sum()
+
+        (g,) = torch.autograd.grad(loss(w), w, create_graph=True)
+        return loss(w - 0.1 * g)
+
+    f = torch_function(loss_after_a_step)
+    assert check_gradients(f, [X], modes=modes)
+    assert check_hvp(f, [X])
+    assert check_taylor(f, [X])
+    assert check_subgradient(f, [X])
+
+
 def test_torch_arguments_may_be_trees_of_tensors_with_data(torch):
     def f(params, index):
         return torch.tanh(params["w"])[index] * params["b"]
@@ -87,14 +104,34 @@ def test_a_jax_function_may_look_at_values(jax):
     assert check_gradients(jax_function(f), [X], order=1, modes=("reverse",))
 
 
-def test_a_wrong_jax_function_is_found(jax):
+def sine_by_custom_vjp(jax, factor):
     @jax.custom_vjp
     def sine(x):
         return jax.numpy.sin(x)
 
-    sine.defvjp(lambda x: (jax.numpy.sin(x), x), lambda x, g: (1.01 * g * jax.numpy.cos(x),))
+    sine.defvjp(lambda x: (jax.numpy.sin(x), x), lambda x, g: (factor * g * jax.numpy.cos(x),))
+    return jax_function(sine)
+
+
+def test_a_wrong_jax_function_is_found(jax):
     with pytest.raises(AssertionError, match=r"1\.01 times that"):
-        check_gradients(jax_function(sine), [X], modes=("reverse",))
+        check_gradients(sine_by_custom_vjp(jax, 1.01), [X], modes=("reverse",))
+
+
+def test_a_jax_function_without_forward_mode_is_checked_without_it(jax):
+    f = sine_by_custom_vjp(jax, 1.0)
+    report = check_gradients(f, [X])
+    assert {v.chain for v in report.verdicts} == {"reverse", "reverse over reverse"}
+    assert "forward mode is left out: [jax_function] requires reverse mode" in str(report)
+    products = check_hvp(f, [X])
+    assert {v.chain.partition(",")[0] for v in products.verdicts} == {"reverse_over_reverse"}
+    assert "reverse_over_forward is left out" in str(products)
+    assert check_taylor(f, [X])
+    assert len(check_second_order(f, (3,), examples=1)) == 2
+    with pytest.raises(AssertionError, match=r"1\.01 times that"):
+        check_gradients(sine_by_custom_vjp(jax, 1.01), [X])
+    with pytest.raises(MissingRuleError, match="jax_function"):
+        check_gradients(f, [X], modes=("forward",), order=1)
 
 
 def norm(x):
