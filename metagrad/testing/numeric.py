@@ -50,11 +50,13 @@ def complex_step(
 ) -> Estimate:
     """The derivative of a function of arrays to an array along a direction: Im f(x + i h v) / h, exact to rounding.
 
-    f is traced into a Graph, which then runs on complex numbers. The error is O(h^2), nothing for h = 1e-20 or that of
-    smaller arguments (Squire and Trapp 1998, "Using complex variables to estimate derivatives of real functions"). What
-    rounding is left shows when the arguments move by their last places. An entry of `direction` that is None leaves its
-    argument as it is. Raises NotAnalyticError for programs with comparisons, absolute values and so on, ShapeError for
-    a direction that is not of the arguments' shapes.
+    f is traced into a Graph, which then runs on complex numbers. The error is O(h^2), nothing for h = 1e-20 of the
+    smallest entry that moves (Squire and Trapp 1998, "Using complex variables to estimate derivatives of real
+    functions"). But h is 1e-100 of the largest at least, since smaller numbers would underflow: entries below that are
+    measured only as far as f does not vary over h. What that leaves, and rounding, show when the arguments move by
+    their last places and h is smaller. An entry of `direction` that is None leaves its argument as it is. Raises
+    NotAnalyticError for programs with comparisons, absolute values and so on, ShapeError for a direction that is not of
+    the arguments' shapes.
 
     >>> import math, metagrad as mg
     >>> complex_step(mg.exp, [1.0], [1.0]).value == math.e
@@ -78,17 +80,24 @@ def complex_step_of(
 ) -> Estimate:
     """`complex_step` of a function that is a Graph already."""
     require_analytic(graph, [var for var, v in zip(graph.inputs, direction, strict=True) if v is not None])
-    h = 1e-20 * min(1.0, extent(args, direction)) if step is None else step
+    step = _unseen_step(args, direction) if step is None else step
 
-    def along(point: Sequence[Array]) -> Any:
+    def along(point: Sequence[Array], h: float) -> Any:
         values = [x if v is None else x + 1j * h * v for x, v in zip(point, direction, strict=True)]
         with np.errstate(all="ignore"):
             (output,) = graph.evaluate(values)
         return np.imag(output) / h
 
-    value = along(args)
-    spread = np.max([abs(along(_last_places(args, k)) - value) for k in (4, -4)], axis=0)
+    value = along(args, step)
+    spread = np.max([abs(along(_last_places(args, k), step / 8) - value) for k in (4, -4)], axis=0)
     return Estimate(number(value), number(64 * EPS * abs(value) + spread), "complex step")
+
+
+def _unseen_step(point: Sequence[Array], direction: Sequence[Array]) -> float:
+    """So small a step that its square is nothing beside any entry that moves, far above the numbers that underflow."""
+    moving = [abs(x[(v != 0) & (x != 0)]) for x, v in zip(point, direction, strict=True) if v is not None]
+    smallest = min((float(np.min(x, initial=1.0)) for x in moving), default=1.0)
+    return max(1e-20 * smallest, 1e-100 * min(1.0, extent(point, direction)), 1e-250)
 
 
 def _last_places(point: Sequence[Array], units: int) -> list[Array]:

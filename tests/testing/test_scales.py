@@ -85,6 +85,20 @@ def test_short_waves_are_smooth(torch, wave):
     assert report.oracle_digits(2) > 4
 
 
+@pytest.mark.parametrize("small", [1e-16, 1e-21, 1e-60])
+def test_the_complex_step_is_exact_for_entries_far_smaller_than_the_largest(small):
+    estimate = complex_step(lambda a: mg.sum(mg.log(a)), [np.array([small, 1.0])], [np.array([1.0, 0.0])])
+    assert estimate.value == pytest.approx(1 / small, rel=1e-14)
+    assert check_hvp(lambda p: -mg.sum(p * mg.log(p)), [mg.asarray([small, 0.5, 0.5 - small])]).oracle_digits(2) > 12
+
+
+def test_a_complex_step_that_is_too_long_for_an_entry_says_so():
+    estimate = complex_step(lambda a: mg.sum(mg.log(a)), [np.array([1e-150, 1.0])], [np.ones(2)])
+    assert estimate.error > abs(estimate.value)
+    estimate = complex_step(mg.sin, [np.array(1.0)], [np.array(1.0)], step=0.1)
+    assert abs(estimate.value - np.cos(1.0)) <= 2 * estimate.error < 0.01
+
+
 @pytest.mark.parametrize("near", [0.01, 1e-3])
 def test_a_pole_nearby_is_no_kink(torch, near):
     report = check_gradients(torch_function(lambda x: 1 / x), [np.array([near, -2 * near, 0.5])])
