@@ -215,3 +215,14 @@ def test_bad_requests_with_torch_say_what_to_write(torch):
         check_gradients(torch_function(torch.nn.Linear(5, 2)), [X])
     with pytest.raises(OptionError, match="forward mode of torch does not nest"):
         check_gradients(torch_function(torch.tanh), [X], modes=("forward",))
+    with pytest.raises(DTypeError, match=r"requires dense tensors.*got torch.bfloat16 in layout torch.strided on cpu"):
+        check_gradients(torch_function(torch.sin), [torch.ones(2, dtype=torch.bfloat16)])
+    with pytest.raises(DTypeError, match=r"requires dense tensors.*got torch.float64 in layout torch.sparse_coo"):
+        check_gradients(torch_function(torch.sin), [torch.eye(2, dtype=torch.float64).to_sparse()])
+    with pytest.raises(DTypeError, match=r"requires dense tensors.*got torch.float64 in layout torch.sparse_coo"):
+        check_gradients(torch_function(torch.Tensor.to_sparse), [X])
+    ours = r"NumPy's arrays for a function of metagrad \(or .*torch_function\(f\) .* got torch's Tensor at argument"
+    with pytest.raises(DTypeError, match=ours + r" \[0\]"):
+        check_gradients(mg.sin, [torch.ones(2, dtype=torch.float64)])
+    with pytest.raises(DTypeError, match=ours + r" \[1\]\['w'\]"):
+        check_hvp(lambda x, p: mg.sum(x), [X, {"w": torch.ones(2, dtype=torch.float64)}])
