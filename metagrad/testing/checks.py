@@ -12,7 +12,7 @@ from ..errors import MissingRuleError, OptionError, requires
 from .differences import central_difference
 from .estimates import EPS, Estimate, KinkError
 from .numeric import extent
-from .options import chosen_modes, require_numbers, require_order
+from .options import chosen_modes, require_numbers, require_whole
 from .problem import Problem
 from .report import Kink, Mismatch, Report, Verdict
 from .tables import noise
@@ -64,8 +64,8 @@ def check_gradients(
     True
     """
     __tracebackhide__ = True
-    require_order("check_gradients", order)
-    require_numbers("check_gradients", rtol=rtol, min_digits=min_digits, step=step)
+    require_whole("check_gradients", "an order", order, 1)
+    require_numbers("check_gradients", rtol=rtol, min_digits=min_digits, step=step, seed=seed, redraws=redraws)
     rng = np.random.default_rng(seed)
     problem = Problem("check_gradients", f, args, rng, curved=True, step=step)
     chosen = chosen_modes("check_gradients", modes, problem.library.modes, ("reverse", "forward"))

@@ -30,17 +30,28 @@ def as_function(check: str, f: Any) -> Function:
     if isinstance(f, Function):
         return f
     if owner := _owner(f):
-        need = f"metagrad.testing.{owner}_function(f) around a function of {_NAMES[owner]}"
         name = getattr(f, "__name__", type(f).__name__)
-        raise DTypeError(requires(check, need, f"{owner}'s {name} itself"))
+        raise DTypeError(requires(check, _around(owner), f"{owner}'s {name} itself"))
     return Function(f, Metagrad())
 
 
 _NAMES = {"torch": "PyTorch", "jax": "JAX", "numpy": "NumPy"}
 
 
+def _around(owner: str) -> str:
+    return f"metagrad.testing.{owner}_function(f) around a function of {_NAMES[owner]}"
+
+
+def require_own(check: str, library: Library, name: str, x: Any) -> None:
+    """Raise DTypeError for a floating-point array of another library, which would be taken for data."""
+    owner = _owner(x)
+    if owner and "float" in str(getattr(x, "dtype", "")) and not library.is_array(x):
+        need = f"NumPy's arrays for a function of {library.name} (or {_around(owner)})"
+        raise DTypeError(requires(check, need, f"{owner}'s {type(x).__name__} at argument {name}"))
+
+
 def _owner(f: Any) -> str:
-    """The other library that a function says it comes from, or nothing."""
+    """The other library that a function or an array says it comes from, or nothing."""
     bound = getattr(f, "__self__", None)
     places = [f, *type(f).__mro__, bound, *getattr(bound, "__mro__", ())]
     roots = {str(getattr(place, "__module__", "")).partition(".")[0].removesuffix("lib") for place in places}
@@ -75,8 +86,9 @@ def numpy_function(
 ) -> Function:
     """A function of NumPy arrays to a scalar, with derivatives that were written by hand.
 
-    `gradient(*args)` returns an array for one argument, a tuple for several. For order 2, `hvp(args, tangents)` returns
-    the Hessian-vector product in the same form.
+    `gradient(*args)` takes what f takes, data too, and returns a tree like the argument, or a tuple of these for
+    several; for data None, or nothing. For order 2, `hvp(args, tangents)` returns the Hessian-vector product in the
+    same form; data has None for a tangent.
 
     >>> import numpy as np
     >>> from metagrad.testing import check_gradients

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import warnings
 from contextlib import AbstractContextManager, nullcontext, suppress
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..core.pytree import flatten
 from ..core.tensor import Tensor
 from ..errors import DTypeError, MissingRuleError, OptionError, TraceError, requires
 from ..operations import asarray, concat, multiply, reshape
@@ -42,6 +44,10 @@ class Library:
     """Whether forward mode runs in forward mode."""
     weighs = True
     """Whether outputs can be weighed and summed with derivatives: otherwise there is one, a scalar."""
+
+    def at(self, filled: Callable[..., Any], places: Sequence[int], leaves: int) -> Library:
+        """The library for a function at a point: arguments of so many leaves, `filled` with those that move."""
+        return self
 
     def running(self) -> AbstractContextManager[Any]:
         """What must be set while the library computes."""
@@ -166,7 +172,14 @@ class Torch(Library):
         return self.enter(x).requires_grad_()  # the function may differentiate inside itself
 
     def leave(self, x: Any) -> Any:
-        return np.asarray(x.detach().numpy() if isinstance(x, self.torch.Tensor) else x)
+        if not isinstance(x, self.torch.Tensor):
+            return np.asarray(x)
+        try:
+            return np.asarray(x.detach().numpy())
+        except TypeError as error:
+            need = "dense tensors, of float64 where they are differentiated, in the CPU's memory"
+            got = f"{x.dtype} in layout {x.layout} on {x.device}"
+            raise DTypeError(requires("torch_function", need, got)) from error
 
     def is_array(self, x: Any) -> bool:
         return isinstance(x, self.torch.Tensor | np.ndarray | np.generic | float)
@@ -238,9 +251,17 @@ class Given(Library):
     products = ("reverse_over_reverse",)
     known_products = products
     weighs = False
+    filled: Callable[..., Any]
+    places: Sequence[int]
+    leaves: int
 
     def __init__(self, f: Scalar, gradient: Callable[..., Any], product: Callable[..., Any] | None) -> None:
         self.f, self.given, self.product = f, gradient, product
+
+    def at(self, filled: Callable[..., Any], places: Sequence[int], leaves: int) -> Library:
+        there = copy(self)
+        there.filled, there.places, there.leaves = filled, places, leaves
+        return there
 
     def enter(self, x: Any) -> Any:
         return np.asarray(x)
@@ -252,14 +273,15 @@ class Given(Library):
         return np.sum(np.asarray(y) * weights)
 
     def gradient(self, d: Scalar, x: Sequence[Any]) -> list[Any]:
-        derivative = getattr(d, "derivative", self.given)
+        derivative = getattr(d, "derivative", lambda args: self.given(*args))
         if derivative is None:
             if self.product is None:
                 need = "hvp=, a function (args, tangents) -> H v, for order 2"
                 raise OptionError(requires("numpy_function", need, "none"))
             raise OptionError(requires("numpy_function", "an order of at most 2: it has no derivatives of hvp", 3))
-        found = derivative(*x)
-        found = list(found) if isinstance(found, tuple | list) else [found]
+        found = flatten(derivative(self.filled(x)))[0]
+        if len(found) == self.leaves:  # for data too
+            found = [found[k] for k in self.places]
         if [np.shape(g) for g in found] != [np.shape(t) for t in x]:
             need = f"derivatives of shapes {', '.join(str(np.shape(t)) for t in x)}, those of the arguments"
             raise DTypeError(requires("numpy_function", need, ", ".join(str(np.shape(g)) for g in found)))
@@ -277,5 +299,6 @@ class Given(Library):
             return along(*x)
 
         product = None if hasattr(d, "derivative") else self.product
-        scalar.derivative = None if product is None else lambda *x: product(tuple(x), tuple(v))  # type: ignore[attr-defined]
+        tangents = self.filled(v, [None] * self.leaves)
+        scalar.derivative = None if product is None else lambda args: product(args, tangents)  # type: ignore[attr-defined]
         return scalar

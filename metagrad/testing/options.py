@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 from ..errors import OptionError, requires
@@ -11,20 +12,34 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
 
-def require_order(check: str, order: Any) -> None:
-    """Raise OptionError for an order that is no whole number of at least 1."""
-    if not isinstance(order, int) or isinstance(order, bool) or order < 1:
-        raise OptionError(requires(check, "an order of at least 1", repr(order)))
+def require_whole(check: str, what: str, n: Any, least: int) -> None:
+    """Raise OptionError for what is no whole number of at least that."""
+    if not isinstance(n, Integral) or isinstance(n, bool) or n < least:
+        raise OptionError(requires(check, f"{what} of at least {least}", repr(n)))
 
 
-def require_numbers(check: str, *, rtol: float = 0.0, min_digits: float = 0.0, step: float | None = None) -> None:
+def _is_real(x: Any) -> bool:
+    return isinstance(x, Real)
+
+
+def require_numbers(
+    check: str,
+    *,
+    rtol: Any = 0.0,
+    min_digits: Any = 0.0,
+    step: Any = None,
+    seed: Any = 0,
+    redraws: Any = 0,
+) -> None:
     """Raise OptionError for tolerances below zero, more digits than there are, and steps that do not move."""
-    if not 0 <= rtol < math.inf:
+    if not _is_real(rtol) or not 0 <= rtol < math.inf:
         raise OptionError(requires(check, "rtol of at least 0", repr(rtol)))
-    if not 0 <= min_digits <= 15:
+    if not _is_real(min_digits) or not 0 <= min_digits <= 15:
         raise OptionError(requires(check, "min_digits from 0 to 15", repr(min_digits)))
-    if step is not None and not 0 < step < math.inf:
+    if step is not None and not (_is_real(step) and 0 < step < math.inf):
         raise OptionError(requires(check, "a step above 0", repr(step)))
+    require_whole(check, "a seed", seed, 0)
+    require_whole(check, "redraws", redraws, 0)
 
 
 def chosen_modes(check: str, modes: Sequence[str] | None, default: Sequence[str], known: Collection[str]) -> list[str]:

@@ -10,7 +10,7 @@ import numpy as np
 from ..core.pytree import flatten, leaf_names, unflatten
 from ..errors import DTypeError, OptionError, requires
 from .estimates import EPS, DomainError, NondeterministicError, random_direction
-from .functions import as_function
+from .functions import as_function, require_own
 from .scales import STEP
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ class Problem:
         library = self.library
         leaves, structure = flatten(tuple(args))
         names = leaf_names(tuple(args))
+        for name, x in zip(names, leaves, strict=True):
+            require_own(check, library, name, x)
         arrays = [library.leave(x) if library.is_array(x) else x for x in leaves]
         self.leaves = len(arrays)
         self.places = [k for k, x in enumerate(arrays) if isinstance(x, np.ndarray) and x.dtype.kind == "f"]
@@ -72,6 +74,7 @@ class Problem:
             return flatten(function(*filled(moved)))[0]
 
         self.outputs, self.filled = outputs, filled
+        self.library = library.at(filled, self.places, self.leaves)
         self.weigh = weigh and library.weighs
         found = self._evaluated()
         weights = self._weights(found, rng)

@@ -48,7 +48,7 @@ def check_hvp(
     ...
     """
     __tracebackhide__ = True
-    require_numbers("check_hvp", rtol=rtol, min_digits=min_digits, step=step)
+    require_numbers("check_hvp", rtol=rtol, min_digits=min_digits, step=step, seed=seed, redraws=redraws)
     rng = np.random.default_rng(seed)
     problem = Problem("check_hvp", f, args, rng, weigh=hvp is None, step=step)
     known = chosen_modes("check_hvp", modes, problem.library.products, problem.library.known_products)

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..errors import OptionError, requires
 from .checks import check_gradients
+from .options import require_numbers, require_whole
 from .products import check_hvp
 
 if TYPE_CHECKING:
@@ -38,8 +39,8 @@ def check_second_order(
     6
     """
     __tracebackhide__ = True
-    if examples < 1:
-        raise OptionError(requires("check_second_order", "at least one example", examples))
+    require_whole("check_second_order", "examples", examples, 1)
+    require_numbers("check_second_order", rtol=rtol, min_digits=min_digits, seed=seed)
     reports = []
     for example in range(seed, seed + examples):
         rng = np.random.default_rng(example)
@@ -53,7 +54,11 @@ def check_second_order(
 def _is_shape(a: Any) -> bool:
     if isinstance(a, list) and a and all(type(n) is int for n in a):
         raise OptionError(requires("check_second_order", f"a tuple for a shape, such as {tuple(a)},", f"the list {a}"))
-    return isinstance(a, tuple) and all(type(n) is int for n in a)
+    if not isinstance(a, tuple) or not all(type(n) is int for n in a):
+        return False
+    if any(n < 0 for n in a):
+        raise OptionError(requires("check_second_order", "a shape of numbers of at least 0", repr(a)))
+    return True
 
 
 def _drawn(rng: np.random.Generator, shape: tuple[int, ...]) -> Any:

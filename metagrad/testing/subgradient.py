@@ -8,6 +8,7 @@ import numpy as np
 
 from .differences import one_sided_slopes
 from .estimates import random_direction
+from .options import require_numbers, require_whole
 from .problem import Problem
 from .report import Kink, Report
 
@@ -32,6 +33,8 @@ def check_subgradient(
     [True, True]
     """
     __tracebackhide__ = True
+    require_whole("check_subgradient", "directions", directions, 1)
+    require_numbers("check_subgradient", rtol=rtol, seed=seed)
     rng = np.random.default_rng(seed)
     problem = Problem("check_subgradient", f, args, rng)
     gradient = problem.gradient(problem.scalar)

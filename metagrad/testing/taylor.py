@@ -12,7 +12,7 @@ from ..errors import MissingRuleError
 from .differences import central_difference
 from .estimates import KinkError
 from .numeric import extent
-from .options import require_order
+from .options import require_numbers, require_whole
 from .problem import Problem
 from .report import counted
 from .scales import STEP
@@ -103,7 +103,8 @@ def taylor_slope(f: Callable[..., Any], args: Sequence[Any], order: int = 2, *, 
 
 
 def _measured(f: Callable[..., Any], args: Sequence[Any], order: int, seed: int) -> TaylorReport:
-    require_order("check_taylor", order)
+    require_whole("check_taylor", "an order", order, 1)
+    require_numbers("check_taylor", seed=seed)
     rng = np.random.default_rng(seed)
     problem = Problem("check_taylor", f, args, rng)
     for redrawn in range(REDRAWS + 1):

@@ -164,6 +164,51 @@ def test_a_numpy_function_of_two_arguments_has_a_tuple_for_a_gradient():
         check_gradients(numpy_function(lambda x, y: float(x @ y), lambda x, y: (y, 2 * x)), [X[0], X[1]], order=1)
 
 
+def rows(params, index, power):
+    return np.sum(params["w"][index] ** power) * params["b"][0]
+
+
+def slopes_of_rows(params, index, power):
+    w = np.zeros_like(params["w"])
+    np.add.at(w, index, power * params["w"][index] ** (power - 1) * params["b"][0])
+    return {"w": w, "b": [np.sum(params["w"][index] ** power)]}
+
+
+def product_of_rows(args, tangents):
+    (params, index, power), (v, *none) = args, tangents
+    assert none == [None, None]
+    slopes, w = slopes_of_rows(params, index, power), np.zeros_like(params["w"])
+    unit = slopes["w"] / params["b"][0]
+    np.add.at(w, index, power * (power - 1) * params["w"][index] ** (power - 2) * params["b"][0] * v["w"][index])
+    return {"w": w + unit * v["b"][0], "b": [np.sum(unit * v["w"])]}
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda found, index, power: found,
+        lambda found, index, power: (found, None, None),
+        lambda found, index, power: (found, np.zeros(index.shape), 0.0),
+    ],
+)
+def test_data_and_trees_reach_the_gradient_as_they_reach_the_numpy_function(form):
+    args = [{"w": X, "b": [X[0, 0]]}, np.array([0, 2, 2]), 3]
+
+    def gradient(*args):
+        return form(slopes_of_rows(*args), *args[1:])
+
+    def hvp(args, tangents):
+        return form(product_of_rows(args, tangents), *args[1:])
+
+    report = check_gradients(numpy_function(rows, gradient, hvp), args)
+    assert {v.argument for v in report.verdicts} == {"argument [0]['w']", "argument [0]['b'][0]"}
+    assert check_hvp(numpy_function(rows, gradient, hvp), args)
+    assert check_hvp(numpy_function(rows, gradient), args, hvp=product_of_rows)
+    assert check_subgradient(numpy_function(rows, gradient), args)
+    with pytest.raises(AssertionError, match=r"argument \[0\]\['w'\]"):
+        check_gradients(numpy_function(rows, lambda p, i, n: gradient(p, i[:1], n)), args, order=1)
+
+
 def test_what_a_numpy_function_lacks_is_asked_for():
     with pytest.raises(OptionError, match=r"requires hvp=, a function \(args, tangents\) -> H v"):
         check_gradients(numpy_function(norm, slope), [X])

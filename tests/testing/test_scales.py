@@ -14,6 +14,7 @@ from metagrad.testing import (
     check_gradients,
     check_hvp,
     check_second_order,
+    check_subgradient,
     check_taylor,
     complex_step,
     numpy_function,
@@ -201,6 +202,20 @@ def test_a_factor_next_to_one_is_shown_by_what_it_lacks():
         (lambda: check_gradients(mg.sin, [X], modes="reverse"), OptionError, r"in a tuple such as \('reverse',\)"),
         (lambda: check_gradients(mg.sin, [X], rtol=-1), OptionError, "rtol of at least 0 but got -1"),
         (lambda: check_gradients(mg.sin, [X], step=0), OptionError, "a step above 0 but got 0"),
+        (lambda: check_gradients(mg.sin, [X], rtol="a"), OptionError, "rtol of at least 0 but got 'a'"),
+        (lambda: check_gradients(mg.sin, [X], min_digits="a"), OptionError, "min_digits from 0 to 15 but got 'a'"),
+        (lambda: check_hvp(mg.sin, [X], step="a"), OptionError, "a step above 0 but got 'a'"),
+        (lambda: check_gradients(mg.sin, [X], seed=-1), OptionError, "a seed of at least 0 but got -1"),
+        (lambda: check_hvp(mg.sin, [X], seed="a"), OptionError, "a seed of at least 0 but got 'a'"),
+        (lambda: check_taylor(mg.sin, [X], seed=-1), OptionError, "a seed of at least 0 but got -1"),
+        (lambda: check_gradients(mg.sin, [X], redraws=-1), OptionError, "redraws of at least 0 but got -1"),
+        (lambda: check_hvp(mg.sin, [X], redraws=-1), OptionError, "redraws of at least 0 but got -1"),
+        (lambda: check_second_order(mg.sin, (-3,)), OptionError, r"a shape of numbers of at least 0 but got \(-3,\)"),
+        (lambda: check_second_order(mg.sin, (3,), examples="a"), OptionError, "examples of at least 1 but got 'a'"),
+        (lambda: check_second_order(mg.sin, (3,), seed="a"), OptionError, "a seed of at least 0 but got 'a'"),
+        (lambda: check_subgradient(mg.abs, [X], directions=0), OptionError, "directions of at least 1 but got 0"),
+        (lambda: check_subgradient(mg.abs, [X], directions=-1), OptionError, "directions of at least 1 but got -1"),
+        (lambda: check_subgradient(mg.abs, [X], rtol="a"), OptionError, "rtol of at least 0 but got 'a'"),
         (
             lambda: check_gradients(lambda x: 3.0, [X]),
             DTypeError,
@@ -229,3 +244,14 @@ def test_bad_requests_with_torch_say_what_to_write(torch):
         check_gradients(torch_function(torch.nn.Linear(5, 2)), [X])
     with pytest.raises(OptionError, match="forward mode of torch does not nest"):
         check_gradients(torch_function(torch.tanh), [X], modes=("forward",))
+    with pytest.raises(DTypeError, match=r"requires dense tensors.*got torch.bfloat16 in layout torch.strided on cpu"):
+        check_gradients(torch_function(torch.sin), [torch.ones(2, dtype=torch.bfloat16)])
+    with pytest.raises(DTypeError, match=r"requires dense tensors.*got torch.float64 in layout torch.sparse_coo"):
+        check_gradients(torch_function(torch.sin), [torch.eye(2, dtype=torch.float64).to_sparse()])
+    with pytest.raises(DTypeError, match=r"requires dense tensors.*got torch.float64 in layout torch.sparse_coo"):
+        check_gradients(torch_function(torch.Tensor.to_sparse), [X])
+    ours = r"NumPy's arrays for a function of metagrad \(or .*torch_function\(f\) .* got torch's Tensor at argument"
+    with pytest.raises(DTypeError, match=ours + r" \[0\]"):
+        check_gradients(mg.sin, [torch.ones(2, dtype=torch.float64)])
+    with pytest.raises(DTypeError, match=ours + r" \[1\]\['w'\]"):
+        check_hvp(lambda x, p: mg.sum(x), [X, {"w": torch.ones(2, dtype=torch.float64)}])
