@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from ..errors import MissingRuleError
 from .differences import central_difference
-from .estimates import KinkError
+from .estimates import EPS, KinkError, NotMeasuredError
 from .numeric import extent
 from .options import require_numbers, require_whole
 from .problem import Problem
@@ -23,13 +24,20 @@ if TYPE_CHECKING:
 
 REDRAWS = 8
 
+ALIKE = 0.3
+"""By so much the slopes from one step to the next may differ in a range where one power is all that is left."""
+
+SMALLER = 2.0**-6
+"""Tables of nine steps, each so much smaller than the one before, have three in common."""
+
 
 @dataclass(frozen=True)
 class TaylorReport:
     """The remainders R(h) at steps h, and the slope of log R against log h; true where that is order + 1.
 
-    Remainders that rounding has reached are left out of the slope; it is infinite where fewer than three are left.
-    `redrawn` points lay at a kink.
+    The slope is that of the smallest steps whose remainders are above rounding: the median of the last three from one
+    step to the next, since one may meet a zero of the remainder. It is infinite where fewer than three remainders are
+    left. `redrawn` points lay at a kink.
     """
 
     order: int
@@ -41,21 +49,43 @@ class TaylorReport:
 
     @property
     def seen(self) -> list[tuple[float, float]]:
-        """The steps whose remainders are more than rounding, with these."""
-        return [(h, r) for h, r in zip(self.steps, self.remainders, strict=True) if r > self.rounding]
+        """The steps before the first whose remainder is no more than rounding, with their remainders."""
+        rows = zip(self.steps, self.remainders, strict=True)
+        return list(itertools.takewhile(lambda row: row[1] > self.rounding, rows))
+
+    @property
+    def clear(self) -> list[tuple[float, float]]:
+        """Those so far above rounding that it does not change a slope."""
+        return [(h, r) for h, r in self.seen if r > 8 * self.rounding]
+
+    @property
+    def slopes(self) -> list[float]:
+        """Up to three slopes between steps next to each other, the smallest that are `seen`."""
+        chosen = self.clear if len(self.clear) > 3 else self.seen
+        if len(chosen) < 3:
+            return []
+        steps, remainders = np.diff(np.log(chosen[-4:]), axis=0).T
+        return list(map(float, remainders / steps))
 
     @property
     def slope(self) -> float:
-        if len(self.seen) < 3:
-            return math.inf
-        steps, remainders = np.log(self.seen).T
-        return float(np.polyfit(steps, remainders, 1)[0])
+        return float(np.median(self.slopes)) if self.slopes else math.inf
+
+    @property
+    def settled(self) -> bool:
+        """Whether these agree, so that the steps are small enough for the function."""
+        return len(self.slopes) == 3 and max(abs(s - self.slope) for s in self.slopes) < ALIKE
 
     def __bool__(self) -> bool:
         return self.slope > self.order + 0.7
 
     def __str__(self) -> str:
-        verdict = "as it should" if self else f"so a derivative of order {max(1, round(self.slope))} is wrong"
+        if self:
+            verdict = "as it should"
+        elif self.settled:
+            verdict = f"so a derivative of order {max(1, round(self.slope))} is wrong"
+        else:
+            verdict = "not measured: at no steps above rounding is it a power"
         moved = [f"the point lay at a kink and was moved {counted(self.redrawn, 'time')}"] * bool(self.redrawn)
         lines = [
             f"check_taylor: the remainder after order {self.order} falls as h^{self.slope:.2f}, {verdict}",
@@ -75,11 +105,12 @@ def check_taylor(f: Callable[..., Any], args: Sequence[Any], order: int = 2, *, 
 
     R(h) = |g(h) - sum over k <= order of h^k D^k g / k!| for g(h) = w . f(x + h v) with random w and v: a derivative of
     order k that is wrong leaves a slope of k. Steps are 2^-3 to 2^-11; where the slope is too small there, they are in
-    proportion to those that `central_difference` needs. A point at a kink is moved, and counted. Derivatives are by the
-    library's first mode, then forward mode where it has that. f and args as for `check_gradients`.
+    proportion to those that `central_difference` needs, then smaller until the slope is right or stays as it is. A
+    point at a kink is moved, and counted. Derivatives are by the library's first mode, then forward mode where it has
+    that. f and args as for `check_gradients`.
 
-    Returns a `TaylorReport`, which is true; raises AssertionError with it where the slope is too small, KinkError where
-    no smooth point is found.
+    Returns a `TaylorReport`, which is true; raises AssertionError with it where the slope is too small,
+    NotMeasuredError where it settles nowhere above rounding, KinkError where no smooth point is found.
 
     >>> import metagrad as mg
     >>> print(f"{check_taylor(lambda x: mg.exp(mg.sin(x)), [mg.asarray([0.3, 0.8])]).slope:.1f}")
@@ -88,7 +119,7 @@ def check_taylor(f: Callable[..., Any], args: Sequence[Any], order: int = 2, *, 
     __tracebackhide__ = True
     report = _measured(f, args, order, seed)
     if not report:
-        raise AssertionError(str(report))
+        raise (AssertionError if report.settled else NotMeasuredError)(str(report))
     return report
 
 
@@ -110,20 +141,36 @@ def _measured(f: Callable[..., Any], args: Sequence[Any], order: int, seed: int)
     for redrawn in range(REDRAWS + 1):
         v = problem.direction(rng)
         g = problem.library.on_the_line(problem.scalar, problem.point, v)
-        coefficients = _coefficients(problem, order, v)
+        coefficients, length = _coefficients(problem, order, v), extent(problem.point, v)
         usual = 1.0 if redrawn == 0 else 2.0**-5  # where it was moved from, there is a kink
-        report = _remainders(g, coefficients, usual, order, seed, redrawn)
-        if report:
+        report = _remainders(g, coefficients, usual, length, seed, redrawn)
+        if report and (report.settled or not report.slopes):
             return report
         try:
-            scale = central_difference(g, length=extent(problem.point, v)).tried[0].step / STEP
+            scale = central_difference(g, length=length).tried[0].step / STEP
         except KinkError:
             if redrawn == REDRAWS:
                 raise
             problem.move(rng)
         else:
             break
-    return report if scale == 1 else _remainders(g, coefficients, scale, order, seed, redrawn)
+    return _settled(report, lambda scale: _remainders(g, coefficients, scale, length, seed, redrawn), scale)
+
+
+def _settled(first: TaylorReport, at: Callable[[float], TaylorReport], scale: float) -> TaylorReport:
+    """The first report by smaller steps that is true and settled, or else the last that settled above rounding.
+
+    A derivative that is wrong shows the more, the smaller the steps. But where those are longer than a wave of the
+    function, the largest term of the polynomial is all that is left, wrong or not: so one false report is not enough.
+    """
+    report = first if scale == 1 else at(scale)
+    found = first
+    while report.slopes and not (found and found.settled):
+        if report.settled or not found.settled or len(report.clear) > 3:
+            found = report
+        scale *= SMALLER
+        report = at(scale)
+    return found
 
 
 def _coefficients(problem: Problem, order: int, v: list[Any]) -> list[float]:
@@ -146,11 +193,13 @@ def _coefficients(problem: Problem, order: int, v: list[Any]) -> list[float]:
 
 
 def _remainders(
-    g: Callable[[float], float], coefficients: list[float], scale: float, order: int, seed: int, redrawn: int
+    g: Callable[[float], float], coefficients: list[float], scale: float, length: float, seed: int, redrawn: int
 ) -> TaylorReport:
     """What is left of g, by steps in proportion to the scale."""
     steps = [scale * 2.0**-n for n in range(3, 12)]
     remainders = [abs(float(g(h)) - sum(c * h**k for k, c in enumerate(coefficients))) for h in steps]
     size = max(abs(c) * steps[0] ** k for k, c in enumerate(coefficients))
-    rounding = max(1e-13 * size, 8 * float(noise(g, 2e-6 * steps[0])))
+    spacing = max(2e-6 * steps[0], 64 * EPS * length)  # nearer points are the same ones
+    rounding = max(1e-13 * size, 8 * float(noise(g, spacing)), 4 * EPS * length * abs(coefficients[1]))
+    order = len(coefficients) - 1
     return TaylorReport(order, tuple(steps), tuple(remainders), rounding, seed, redrawn)

@@ -155,6 +155,21 @@ def test_the_taylor_check_moves_from_a_kink_and_finds_its_scale():
         check_taylor(ruled(lambda x: mg.sin(x * 1e4), lambda x, g: 1.01e4 * g * mg.cos(x * 1e4)), [X])
 
 
+def test_the_taylor_check_is_judged_by_steps_that_are_small_enough():
+    assert check_taylor(lambda x: 1 / (1 + x * x), [np.linspace(-2, 2, 7)])
+    for seed in range(20):
+        x = np.random.default_rng(seed).normal(size=5)
+        assert check_taylor(lambda x: mg.sin(100 * x), [x], seed=seed)
+        wrong = ruled(lambda x: mg.sin(100 * x), lambda x, g: 150 * g * mg.cos(100 * x))
+        with pytest.raises(AssertionError, match="order 1 is wrong"):
+            check_taylor(wrong, [x], seed=seed)
+
+
+def test_a_taylor_slope_that_settles_nowhere_is_not_measured():
+    with pytest.raises(NotMeasuredError, match="not measured: at no steps above rounding"):
+        check_taylor(lambda x: mg.sin(x) + 1e-9 * mg.sin(1e9 * x), [X], order=4)
+
+
 def test_the_rounding_of_the_derivative_itself_is_said_and_not_failed():
     def f(x):
         large = mg.sum(mg.abs(x) * 1e10)
