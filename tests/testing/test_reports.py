@@ -195,6 +195,14 @@ def test_a_subgradient_must_lie_between_the_slopes():
     assert "at element [0]" in failure(lambda: check_subgradient(f, at))
 
 
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
+def test_the_steps_of_one_sided_slopes_are_in_proportion_to_the_entries(scale):
+    at = [scale * np.array([1.0, -0.3, 0.7])]
+    assert check_subgradient(abs, at).kinks == []
+    assert check_subgradient(abs, [np.array([100 * scale, 1.0])]).kinks == []
+    assert len(check_subgradient(abs, [np.array([0.0, scale])]).kinks) == 5
+
+
 def test_a_kink_whose_given_derivative_is_no_subgradient_fails():
     @mg.custom_vjp
     def f(x):
