@@ -163,6 +163,11 @@ def test_a_step_that_leaves_the_domain_is_made_smaller_and_at_its_edge_that_is_s
         check_gradients(mg.log, [np.array([0.0, 1.0])], redraws=0)
 
 
+def test_a_step_that_leaves_the_domain_is_named_with_its_argument():
+    with pytest.raises(DomainError, match=r"around the point but got .* at -?\d\.\de-14 .* from argument \[1\]"):
+        check_gradients(lambda a, x: a * mg.log(x) + 0 * mg.abs(x), [np.ones(2), np.array([1e-16, 1.0])], order=1)
+
+
 def test_a_point_on_a_kink_is_said_with_the_slopes_of_both_sides():
     report = check_gradients(mg.nn.relu, [np.array([0.0, 1.0])])
     assert report
