@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import MissingRuleError, OptionError, requires
 from .differences import central_difference
-from .estimates import EPS, Estimate, KinkError
+from .estimates import EPS, DomainError, Estimate, KinkError
 from .numeric import extent
 from .options import chosen_modes, require_numbers, require_whole
 from .problem import Problem
@@ -73,14 +73,16 @@ def check_gradients(
         need = f"mode reverse too, or order=1: forward mode of {problem.library.name} does not nest,"
         raise OptionError(requires("check_gradients", need, f"modes={modes!r}"))
     report = Report(order, seed=seed, min_digits=min_digits)
+    first: KinkError | None = None
     while True:
         try:
             with np.errstate(all="ignore"):
                 _check(problem, report, rng, chosen, rtol)
             return report.raise_if_wrong()
-        except KinkError:
+        except KinkError as error:
+            first = first or error  # what comes later is of points that nobody gave
             if report.redrawn == redraws:
-                raise
+                raise first from None
             report = _again(report, redrawn=report.redrawn + 1)
             problem.move(rng)
         except MissingRuleError as error:
@@ -156,6 +158,8 @@ def _expected(problem: Problem, report: Report, base: Scalar, v: list[Any], i: i
     try:
         estimate = problem.estimate(base, _alone(v, i))
     except KinkError as error:
+        if isinstance(error, DomainError):
+            raise DomainError(f"{error} from {problem.names[i]}") from None
         if error.slopes is not None and base is problem.scalar:
             left, right = error.slopes
             bound = 1e-6 * max(abs(left.value), abs(right.value)) + 10 * max(left.error, right.error)

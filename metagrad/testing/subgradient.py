@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .differences import one_sided_slopes
-from .estimates import random_direction
+from .estimates import Estimate, KinkError, random_direction
 from .options import require_numbers, require_whole
 from .problem import Problem
 from .report import Kink, Report
+from .scales import STEP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,9 +22,9 @@ def check_subgradient(
 ) -> Report:
     """Check that the first derivative given at args, kink or not, is one of those that both sides leave open.
 
-    Along each axis of few arguments, and along random dense directions, the derivative of a weighed sum of f's outputs
-    must lie between the one-sided slopes. Where these are equal there is no kink, and it must be equal to them. f and
-    args as for `check_gradients`.
+    Along each axis of few arguments, and along random dense directions, by steps in proportion to the entries, the
+    derivative of a weighed sum of f's outputs must lie between the one-sided slopes. Where these are equal there is no
+    kink, and it must be equal to them. f and args as for `check_gradients`.
 
     Returns a `Report` whose `kinks` are those that were found; raises AssertionError with it where a derivative lies
     outside, KinkError where the slopes of a side do not converge, as for a square root at 0.
@@ -42,8 +43,7 @@ def check_subgradient(
     for i, (x, g) in enumerate(zip(problem.point, gradient, strict=True)):
         units = list(np.eye(x.size).reshape(x.size, *x.shape)) if x.size <= 16 else []
         for v in [*units, *(random_direction(rng, x.shape) for _ in range(directions))]:
-            moves = [v if i == j else None for j in range(len(gradient))]
-            left, right = one_sided_slopes(problem.library.on_the_line(problem.scalar, problem.point, moves))
+            v, left, right = _slopes(problem, i, v)
             size = max(abs(left.value), abs(right.value), float(abs(g * v).sum()))
             tolerance = rtol * size + 10 * max(left.error, right.error)
             where = problem.names[i]
@@ -53,3 +53,20 @@ def check_subgradient(
             if abs(left.value - right.value) > tolerance or not kink.between:
                 report.kinks.append(kink)
     return report.raise_if_wrong()
+
+
+def _slopes(problem: Problem, i: int, v: Any) -> tuple[Any, Estimate, Estimate]:
+    """The direction v in argument i in proportion to its entries, and the slopes of both sides along it.
+
+    An entry that is so small that rounding hides what it does is moved as the largest one is.
+    """
+    x, length = problem.point[i], problem.lengths[i]
+    sizes = np.where(x == 0, length, abs(x))
+    largest = float(np.max(sizes, initial=0.0, where=v != 0)) or 1.0
+    for part, step in ((v * (sizes / largest), STEP * largest), (v, STEP * length)):
+        moves = [part if i == j else None for j in range(len(problem.point))]
+        try:
+            return part, *one_sided_slopes(problem.library.on_the_line(problem.scalar, problem.point, moves), step=step)
+        except KinkError as error:
+            failed = error
+    raise failed

@@ -163,6 +163,11 @@ def test_a_step_that_leaves_the_domain_is_made_smaller_and_at_its_edge_that_is_s
         check_gradients(mg.log, [np.array([0.0, 1.0])], redraws=0)
 
 
+def test_a_step_that_leaves_the_domain_is_named_with_its_argument():
+    with pytest.raises(DomainError, match=r"around the point but got .* at -?\d\.\de-14 .* from argument \[1\]"):
+        check_gradients(lambda a, x: a * mg.log(x) + 0 * mg.abs(x), [np.ones(2), np.array([1e-16, 1.0])], order=1)
+
+
 def test_a_point_on_a_kink_is_said_with_the_slopes_of_both_sides():
     report = check_gradients(mg.nn.relu, [np.array([0.0, 1.0])])
     assert report
@@ -193,6 +198,14 @@ def test_a_subgradient_must_lie_between_the_slopes():
     f.defvjp(lambda x: (mg.abs(x), x), lambda x, g: (g * mg.where(x >= 0, 1.0 + 0.5 * (x == 0), -1.0),))
     assert "NOT between them" in failure(lambda: check_subgradient(f, at))
     assert "at element [0]" in failure(lambda: check_subgradient(f, at))
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
+def test_the_steps_of_one_sided_slopes_are_in_proportion_to_the_entries(scale):
+    at = [scale * np.array([1.0, -0.3, 0.7])]
+    assert check_subgradient(abs, at).kinks == []
+    assert check_subgradient(abs, [np.array([100 * scale, 1.0])]).kinks == []
+    assert len(check_subgradient(abs, [np.array([0.0, scale])]).kinks) == 5
 
 
 def test_a_kink_whose_given_derivative_is_no_subgradient_fails():
