@@ -11,7 +11,7 @@ from places import CUPY, DEVICE, needs_cuda
 
 import metagrad as mg
 from metagrad.core.devices import device_of
-from metagrad.errors import DeviceError, OutOfMemoryError
+from metagrad.errors import DeviceError, OutOfMemoryError, TraceError
 from metagrad.ops.activations import Masked
 from metagrad_kernels import emulation
 
@@ -151,6 +151,11 @@ def test_a_traced_value_is_not_moved():
 
 
 @needs_cuda
+def test_a_traced_value_is_not_handed_to_another_library():
+    with pytest.raises(TraceError, match=r"^\[dlpack\]"):
+        mg.grad(lambda x: mg.sum(mg.asarray(np.from_dlpack(x))))(np.ones(3))
+
+
 def test_dlpack_shares_the_memory():
     x = there()
     back = mg.from_dlpack(x)

@@ -162,9 +162,8 @@ def kernels() -> list[KernelStatus]:
     for module in pkgutil.iter_modules(packages):
         if not module.ispkg:
             continue
-        operation: Operation | None = getattr(
-            importlib.import_module(f"{__package__}.{module.name}"), "OPERATION", None
-        )
+        folder = importlib.import_module(f"{__package__}.{module.name}")
+        operation: Operation | None = getattr(folder, "OPERATION", None)
         if operation is None:
             continue
         for implementation in operation.implementations:

@@ -219,7 +219,7 @@ class Tensor(NumPyProtocol):
         return value.reshape(())
 
     def __dlpack__(self, **options: Any) -> Any:
-        value = self._value
+        value = self.concrete("dlpack")
         return np.asarray(value).copy().__dlpack__(**options) if self.device == "cpu" else value.__dlpack__(**options)
 
     def __dlpack_device__(self) -> Any:

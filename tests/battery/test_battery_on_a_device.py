@@ -16,7 +16,7 @@ from tolerances import close
 import metagrad as mg
 from metagrad.core.pytree import flatten
 from metagrad.testing import random_direction
-from metagrad_kernels import KernelUnavailable, emulation, kernels
+from metagrad_kernels import emulation
 
 pytestmark = needs_cuda
 
@@ -26,8 +26,6 @@ ABOUT_DTYPES = {"finfo", "iinfo", "result_type"}
 READ_THE_DEVICE = {"nonzero", "unique_all", "unique_counts", "unique_inverse", "unique_values"}
 WRITTEN_ON_THE_HOST = ("array", "list", "mask", "counts", "sorter")
 """Indices that a case has in itself."""
-LACKING = {row.operation for row in kernels()} - {row.operation for row in kernels() if row.device == "cuda"}
-"""Kernels that nobody has written for a GPU."""
 
 
 def over(cases):
@@ -54,14 +52,9 @@ def compare(got, expected, order=0):
 
 
 def run(case, function, arguments):
-    """The function on the device; skips what lacks a kernel."""
-    try:
-        with without_copies(case):
-            return function(*arguments)
-    except KernelUnavailable as error:
-        if error.operation in LACKING:
-            pytest.skip(f"no CUDA kernel for {error.operation}")
-        raise
+    """The function on the device."""
+    with without_copies(case):
+        return function(*arguments)
 
 
 @over([case for case in WITH_ARGS if case.operation not in ABOUT_DTYPES])

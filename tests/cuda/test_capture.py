@@ -183,6 +183,7 @@ def test_the_trainer_s_metrics_and_state_are_the_same_captured_or_not(device, tm
             step,
             lambda generator: to(device, tuple(generator.standard_normal((2, 7)))),
             folder,
+            measure=lambda state, batch, loss: {"loss": float(loss), "before": float(state["w"])},
             validate=lambda state: -abs(float(state["w"])),
             validate_every=7,
             log_every=5,

@@ -137,3 +137,8 @@ def test_python_m_metagrad_shows_the_whole_command(monkeypatch, capsys):
     monkeypatch.setattr(dispatch, "find_spec", lambda name: None)
     main()
     assert 'no: the package cupy is not installed; pip install "metagrad[cuda]"' in capsys.readouterr().out
+
+
+def test_every_operation_has_a_kernel_for_a_gpu():
+    operations = {row.operation for row in kernels()}
+    assert operations == {row.operation for row in kernels() if row.implementation == "cuda"}
