@@ -182,6 +182,9 @@ CATALOGUE = [
     Planted("float32 inside", SINE, lambda xp, g, y, x: (g * xp.single(xp.cos(x)),)),
     Planted("float32 inside, a thousand elements", MANY, lambda xp, g, y, x: (g * xp.single(xp.cos(x)),)),
     Planted("a term missing in the JVP alone", PRODUCT, tangent=lambda xp, y, at, v: v[0] * at[1]),
+    Planted(
+        "a tangent taken for a constant", PRODUCT, tangent=lambda xp, y, at, v: xp.stop(v[0]) * at[1] + at[0] * v[1]
+    ),
 ]
 
 

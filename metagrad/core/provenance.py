@@ -195,13 +195,24 @@ def current(primitive: Primitive) -> Operation:
 
 def origin_of(primitive: Primitive, output: Value) -> Operation | None:
     """What a trace keeps of an operation for its derivative: the equation of the innermost graph trace before all."""
-    value = output[0] if type(output) is tuple else output
+    equation = _equation_of(output[0] if type(output) is tuple else output)
+    return equation or (current(primitive) if locating else None)
+
+
+def _equation_of(value: Value) -> Operation | None:
+    """The equation of the innermost graph trace that a value comes from."""
     while isinstance(value, Tracer):
         equation: Operation | None = getattr(value, "equation", None)
         if equation is not None:
             return equation
         value = value._value
-    return current(primitive) if locating else None
+    return None
+
+
+def note_constant(value: Value) -> None:
+    """Say of what made a value that its derivative was taken, where that is zero because no argument reaches it."""
+    if noting and (equation := _equation_of(value)) is not None:
+        equation.differentiated = True
 
 
 def user_line() -> Source | None:

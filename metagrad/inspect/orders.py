@@ -145,7 +145,11 @@ def _why(program: Program, needed: Program, graph: Graph) -> str:
     if highest >= 2:
         return "derivatives of derivatives are computed, but the result does not depend on them"
     behind = _behind_derivatives(program)
-    stops = [s for s in program.steps if isinstance(s.primitive, StopGradient) and s.needed and s.number in behind]
+    stops = [
+        s
+        for s in program.steps
+        if isinstance(s.primitive, StopGradient) and s.number in behind and (s.needed or s.equation.differentiated)
+    ]
     if highest and stops:
         places = list(dict.fromkeys(str(s.equation.source) for s in stops if s.equation.source))
         said = "; ".join(places[:3]) + (f"; and {len(places) - 3} more lines" if len(places) > 3 else "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,15 +39,16 @@ def check_gradients(
 ) -> Report:
     """Compare the derivatives of f at args, of orders 1 to `order`, with numeric ones.
 
-    With random weights w and c and directions v1, v2, ... order k is the number D^k g(x) [v1, ..., vk] for
-    g = w . f + c . (f - f(x))^2 / |f|, whose square lets a cotangent depend on the arguments. It is taken by every
-    sequence of the modes (for order 2: reverse over reverse, forward over reverse, ...), with vk in one argument at a
-    time. Its oracle is the numeric derivative along vk of order k - 1, which was checked before. Weights and directions
-    have no entry near zero, so that an error in one element of thousands shows. Equal means within ten times the
-    oracle's own error plus `rtol` of the number's scale, sum |g_i v_i|; where two differ by more, both are measured
-    again, with the rounding of the derivative itself. A point at a kink is moved and counted; there, the derivative
-    must lie between the slopes of both sides. `step` is the first that differences try; they go on to smaller ones by
-    themselves.
+    With random weights w and c and directions v1, v2, ... order k is the derivative of order k - 1 along vk, and order
+    0 is g = w . f + c . (f - f(x))^2 / |f|, whose square lets a cotangent depend on the arguments. Before the next
+    order is taken, vk turns with them, v + t . (x - x0) / |x0|, which lets a tangent depend on them, too. Each order is
+    taken by every sequence of the modes (for order 2: reverse over reverse, forward over reverse, ...), with vk in one
+    argument at a time. Its oracle is the numeric derivative along vk of order k - 1, which was checked before. Weights
+    and directions have no entry near zero, so that an error in one element of thousands shows. Equal means within ten
+    times the oracle's own error plus `rtol` of the number's scale, sum |g_i v_i|; where two differ by more, both are
+    measured again, with the rounding of the derivative itself. A point at a kink is moved and counted; there, the
+    derivative must lie between the slopes of both sides. `step` is the first that differences try; they go on to
+    smaller ones by themselves.
 
     f: of metagrad, or a `torch_function`, `jax_function` or `numpy_function`; it returns a tree of arrays. args: trees
     of float64 arrays; leaves of other kinds are data. `modes` are "reverse" and "forward", or the library's own, less
@@ -54,7 +56,8 @@ def check_gradients(
 
     Returns a `Report`, which is true; raises AssertionError with it where a derivative is off: it names the argument,
     the worst element, the steps tried. Raises NotMeasuredError where the oracle has fewer than `min_digits`; KinkError
-    where no smooth point is found; DTypeError for what cannot be measured, NondeterministicError, OptionError.
+    where no smooth point is found; DTypeError for what cannot be measured, NondeterministicError where f or a
+    derivative of it is not the same each time, OptionError.
 
     >>> import metagrad as mg
     >>> report = check_gradients(lambda x, y: mg.sin(x) @ y, [mg.ones((2, 3)), mg.ones(3)], order=3)
@@ -104,7 +107,8 @@ def _check(problem: Problem, report: Report, rng: np.random.Generator, modes: Se
         base = next(iter(chains.values()))
         expected = [_expected(problem, report, base, v, i, modes) for i in range(len(v))]
         found = {
-            name: _slopes(problem, mode, d, v) for (chain, d), mode, name in _extended(problem.library, chains, modes)
+            name: problem.twice(f"order {k}, {name}", partial(_slopes, problem, mode, d, v))
+            for (_, d), mode, name in _extended(problem.library, chains, modes)
         }
         sizes = np.max([parts for _, parts in found.values()], axis=0)
         for (_, d), mode, name in _extended(problem.library, chains, modes):
@@ -133,7 +137,7 @@ def _check(problem: Problem, report: Report, rng: np.random.Generator, modes: Se
         if report.mismatches:
             return
         if k < report.order:
-            v = problem.direction(rng)
+            v = problem.turning(rng)
             chains = {
                 name: problem.library.along(mode, d, v)
                 for (_, d), mode, name in _extended(problem.library, chains, modes)

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 Scalar = Any
 """A function of the moving arguments that returns a scalar."""
 
+Direction = Any
+"""An array for each moving argument, or a function of the moving arguments to the library's arrays."""
+
 
 class Library:
     """The base: what holds for all of them. `modes` are those that a check takes unless it is told otherwise."""
@@ -89,15 +92,28 @@ class Library:
         """The derivative of a scalar along v, by forward mode."""
         return jvp(d, tuple(x), tuple(v))[1]
 
-    def along(self, mode: str, d: Scalar, v: Sequence[Any]) -> Scalar:
+    def along(self, mode: str, d: Scalar, v: Direction) -> Scalar:
         """The derivative of a scalar along v, again a scalar."""
+
+        def at(x: Sequence[Any]) -> list[Any]:
+            return list(v(x) if callable(v) else map(self.enter, v))
+
         if mode == "forward":
-            return lambda *x: self.push(d, x, [self.enter(w) for w in v])
+            return lambda *x: self.push(d, x, at(x))
 
         def reverse(*x: Any) -> Any:
-            return sum(self.weighed(g, w) for g, w in zip(self.gradient(d, x), v, strict=True))
+            return sum(self.weighed(g, w) for g, w in zip(self.gradient(d, x), at(x), strict=True))
 
         return reverse
+
+    def turning(self, point: Sequence[Any], v: Sequence[Any], turns: Sequence[Any]) -> Direction:
+        """The direction v at the point, that turns as an argument moves from there."""
+        if not self.weighs:
+            return v
+        rows = list(zip(v, turns, point, strict=True))
+        return lambda x: [
+            self.enter(w) + self.enter(turn) * (t - self.enter(at)) for t, (w, turn, at) in zip(x, rows, strict=True)
+        ]
 
     def hessian_product(self, mode: str, d: Scalar, x: Sequence[Any], v: Sequence[Any]) -> list[Any]:
         """H v of a scalar."""
@@ -290,7 +306,7 @@ class Given(Library):
     def push(self, d: Scalar, x: Sequence[Any], v: Sequence[Any]) -> Any:
         raise OptionError(requires("numpy_function", "mode reverse: it has a gradient alone", "forward"))
 
-    def along(self, mode: str, d: Scalar, v: Sequence[Any]) -> Scalar:
+    def along(self, mode: str, d: Scalar, v: Direction) -> Scalar:
         if mode == "forward":
             return self.push(d, (), v)
         along = super().along(mode, d, v)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .estimates import Estimate
+
+
+T = TypeVar("T")
+
+ALIKE = 1e-10
+"""By so much of its size a derivative may differ from one time to the next: sums may be in another order."""
 
 
 class Problem:
@@ -146,6 +152,16 @@ class Problem:
             return found
         return [z if np.isfinite(z).all() else y for y, z in zip(found, beside, strict=True)]
 
+    def twice(self, what: str, compute: Callable[[], T]) -> T:
+        """A derivative, computed twice: raises NondeterministicError where it is not the same."""
+        first, second = compute(), compute()
+        one, other = (np.concatenate([np.ravel(a) for a in flatten(found)[0]]) for found in (first, second))
+        off = np.max(abs(one - other), initial=0.0)
+        if off > ALIKE * np.max(abs(one), initial=0.0):
+            got = f"two that differ by {off:.3g} ({what}): give its rule a key or seed"
+            raise NondeterministicError(requires(self.check, "a derivative that is the same each time", got))
+        return first
+
     def natural(self, order: int, argument: int) -> float:
         """The size of a derivative in an argument, after others in all of them, by how much the function changes.
 
@@ -177,6 +193,11 @@ class Problem:
     def direction(self, rng: np.random.Generator) -> list[Any]:
         """A direction in all arguments."""
         return [random_direction(rng, x.shape) for x in self.point]
+
+    def turning(self, rng: np.random.Generator) -> Any:
+        """A direction that depends on the arguments, so that a rule that takes a tangent for a constant shows."""
+        turns = [w / size for w, size in zip(self.direction(rng), self.lengths, strict=True)]
+        return self.library.turning(list(self.point), self.direction(rng), turns)
 
     def trees(self, v: Sequence[Any]) -> tuple[Any, Any]:
         """The point and a direction as the user's arguments; what does not move has None for a direction."""

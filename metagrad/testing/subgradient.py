@@ -38,27 +38,30 @@ def check_subgradient(
     require_numbers("check_subgradient", rtol=rtol, seed=seed)
     rng = np.random.default_rng(seed)
     problem = Problem("check_subgradient", f, args, rng)
-    gradient = problem.gradient(problem.scalar)
+    gradient = problem.twice("order 1", lambda: problem.gradient(problem.scalar))
     report = Report(1, "check_subgradient", seed=seed)
     for i, (x, g) in enumerate(zip(problem.point, gradient, strict=True)):
         units = list(np.eye(x.size).reshape(x.size, *x.shape)) if x.size <= 16 else []
         for v in [*units, *(random_direction(rng, x.shape) for _ in range(directions))]:
-            v, left, right = _slopes(problem, i, v)
+            v, left, right, wide = _slopes(problem, i, v)
             size = max(abs(left.value), abs(right.value), float(abs(g * v).sum()))
             tolerance = rtol * size + 10 * max(left.error, right.error)
             where = problem.names[i]
             if v.size and np.count_nonzero(v) == 1:
                 where += f" at element {list(map(int, np.argwhere(v)[0]))}"
+            if wide:
+                where += f", or within {wide:.1g} of it"
             kink = Kink(where, left.value, right.value, float((g * v).sum()), tolerance)
             if abs(left.value - right.value) > tolerance or not kink.between:
                 report.kinks.append(kink)
     return report.raise_if_wrong()
 
 
-def _slopes(problem: Problem, i: int, v: Any) -> tuple[Any, Estimate, Estimate]:
+def _slopes(problem: Problem, i: int, v: Any) -> tuple[Any, Estimate, Estimate, float]:
     """The direction v in argument i in proportion to its entries, and the slopes of both sides along it.
 
-    An entry that is so small that rounding hides what it does is moved as the largest one is.
+    An entry that is so small that rounding hides what it does is moved as the largest one is: by steps that say
+    nothing of what is nearer than the smallest of them, which is given then.
     """
     x, length = problem.point[i], problem.lengths[i]
     sizes = np.where(x == 0, length, abs(x))
@@ -66,7 +69,8 @@ def _slopes(problem: Problem, i: int, v: Any) -> tuple[Any, Estimate, Estimate]:
     for part, step in ((v * (sizes / largest), STEP * largest), (v, STEP * length)):
         moves = [part if i == j else None for j in range(len(problem.point))]
         try:
-            return part, *one_sided_slopes(problem.library.on_the_line(problem.scalar, problem.point, moves), step=step)
+            left, right = one_sided_slopes(problem.library.on_the_line(problem.scalar, problem.point, moves), step=step)
+            return part, left, right, 0.0 if part is not v else min(trial.step for trial in left.tried)
         except KinkError as error:
             failed = error
     raise failed

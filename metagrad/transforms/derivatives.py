@@ -10,7 +10,7 @@ import numpy as np
 from ..core.devices import device_of, namespace
 from ..core.forward import ForwardTrace, ForwardTracer
 from ..core.primitive import handed
-from ..core.provenance import explain
+from ..core.provenance import explain, note_constant
 from ..core.pytree import flatten, unflatten
 from ..core.reverse import Node, ReverseTrace, pull_back
 from ..core.tensor import Tensor, to_public, to_value
@@ -46,8 +46,17 @@ def _record(
         result = function(unflatten(structure, inputs))
         result, aux = _split(trace, result) if has_aux else (result, None)
         outputs, out_tree = as_outputs(transform, result)
-    lowered = [trace.lower(x) for x in outputs]
+    lowered = _lowered(trace, outputs)
     return _Record([v for v, _ in lowered], [n for _, n in lowered], out_tree, sources, aux)
+
+
+def _lowered(trace: ReverseTrace | ForwardTrace, outputs: list[Value]) -> list[tuple[Value, Any]]:
+    """The outputs without their trace, each with what that knows of its derivative: None where it is zero."""
+    lowered = [trace.lower(x) for x in outputs]
+    for value, known in lowered:
+        if known is None:
+            note_constant(value)
+    return lowered
 
 
 def _split(trace: ReverseTrace | ForwardTrace, result: Any) -> tuple[Any, Any]:
@@ -233,7 +242,7 @@ def _jvp(name: str, f: Callable[..., Any], primals: tuple[Any, ...], tangents: A
         result = f(*unflatten(structure, inputs))
         result, aux = _split(trace, result) if has_aux else (result, None)
         outputs, out_tree = as_outputs(name, result)
-    lowered = [trace.lower(x) for x in outputs]
+    lowered = _lowered(trace, outputs)
     output = unflatten(out_tree, [to_public(value) for value, _ in lowered])
     tangent_out = unflatten(out_tree, _filled([t for _, t in lowered], [v for v, _ in lowered]))
     return (output, tangent_out, aux) if has_aux else (output, tangent_out)

@@ -48,6 +48,8 @@ def test_what_differentiates_a_derivative_is_second_order(f):
         (mg.grad(mg.grad(lambda x: x * x)), "a derivative of a derivative is taken, but it is constant"),
         (mg.make_graph(mg.grad(mg.grad(lambda x: x * x)))(0.5), "a derivative of a derivative is taken, but it is con"),
         (mg.grad(mg.grad(nn.relu)), "a derivative of a derivative is taken, but it is constant"),
+        (mg.grad(mg.grad(lambda x: mg.maximum(x, 0.0) * 1.0)), "a derivative of a derivative is taken, but it is con"),
+        (mg.grad(lambda x: mg.stop_gradient(mg.grad(product)(x))), "stop_gradient makes a constant of a derivative"),
         (mg.grad(mg.grad(lambda x: 3 * x)), "the derivative that is taken is constant"),
         (lambda x: x + mg.grad(mg.grad(product))(0.5), "no derivative of what depends on the arguments is taken"),
         (lambda x: (mg.grad(mg.grad(product))(x), x)[1] * 2, "the result does not depend on them"),

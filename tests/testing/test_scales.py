@@ -9,6 +9,7 @@ import metagrad as mg
 from metagrad.errors import DTypeError, OptionError, ShapeError
 from metagrad.testing import (
     KinkError,
+    NondeterministicError,
     NotMeasuredError,
     central_difference,
     check_gradients,
@@ -167,7 +168,21 @@ def test_the_taylor_check_is_judged_by_steps_that_are_small_enough():
 
 def test_a_taylor_slope_that_settles_nowhere_is_not_measured():
     with pytest.raises(NotMeasuredError, match="not measured: at no steps above rounding"):
-        check_taylor(lambda x: mg.sin(x) + 1e-9 * mg.sin(1e9 * x), [X], order=4)
+        check_taylor(lambda x: mg.sin(x) + 1e-12 * mg.sin(1e9 * x), [X], order=2)
+
+
+def test_a_taylor_slope_that_one_direction_leaves_open_is_measured_along_another():
+    for seed in range(60):
+        x = np.random.default_rng(seed).uniform(-1, 1, 3)
+        assert check_taylor(lambda a: mg.tanh(20 * a), [x], order=3, seed=seed)
+
+
+@pytest.mark.parametrize("check", [check_gradients, check_hvp, check_taylor, check_subgradient])
+def test_a_derivative_that_is_not_the_same_each_time_is_named(check):
+    rng = np.random.default_rng(0)
+    random = ruled(mg.sin, lambda x, g: g * mg.cos(x) * (1 + 0.1 * rng.normal()))
+    with pytest.raises(NondeterministicError, match="a derivative that is the same each time but got two that differ"):
+        check(random, [X])
 
 
 def test_the_rounding_of_the_derivative_itself_is_said_and_not_failed():
