@@ -59,11 +59,14 @@ CHUNKS = 4
 class Kernel:
     """A function of (*arguments, begin, end) in machine code that computes the units [begin, end) of some work.
 
-    `kinds` are the Numba types of the arguments. The function returns nothing and raises nothing.
+    `kinds` are the Numba types of the arguments, or a number for one that is compiled in and not given in a call. The
+    function returns nothing and raises nothing.
     """
 
     def __init__(self, function: Callable[..., None], *kinds: Any) -> None:
-        given = ", ".join(f"given[{k}]" for k in range(len(kinds)))
+        label, places = str(kinds), iter(range(len(kinds)))
+        given = ", ".join(str(kind) if isinstance(kind, int) else f"given[{next(places)}]" for kind in kinds)
+        kinds = tuple(kind for kind in kinds if not isinstance(kind, int))
         code = _code(f"def entry(address, begin, end):\n  given = fetch(address)\n  function({given}, begin, end)")
         code = code.replace(co_filename=function.__code__.co_filename, co_name=function.__name__)
         names = {
@@ -71,7 +74,7 @@ class Kernel:
             "function": numba.njit(inline="always", **OPTIONS)(function),
             "fetch": fetched(types.Tuple(kinds)),
         }
-        self._entry = entry(code, types.void(*[types.intp] * 3), str(kinds), names)
+        self._entry = entry(code, types.void(*[types.intp] * 3), label, names)
         self._address = self._entry.address
         self._conduct = _conductor(kinds)
 

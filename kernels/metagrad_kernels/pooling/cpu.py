@@ -39,7 +39,7 @@ def window_gather(
     x: NDArray[Any], indices: NDArray[Any], window: Pair, stride: Pair, padding: PairOfPairs
 ) -> NDArray[Any]:
     cells = np.empty(indices.shape, x.dtype)
-    _run(_window_gather, (x, indices), (cells,), window, stride, padding)
+    _run(_window_gather, (x, indices), (cells,), window, stride, padding, unrolled=True)
     return cells
 
 
@@ -70,20 +70,27 @@ def _run(
     window: Pair,
     stride: Pair,
     padding: PairOfPairs,
+    unrolled: bool = False,
 ) -> None:
-    kernel = _kernel(function, tuple(x.dtype for x in reads), tuple(x.dtype for x in writes))
+    """Run a kernel. Where it is `unrolled`, its window is compiled in."""
+    dtypes = tuple(x.dtype for x in reads), tuple(x.dtype for x in writes)
+    kernel = _kernel(function, *dtypes, window if unrolled else None)
     (top, _), (left, _) = padding
     arrays = *map(np.ascontiguousarray, reads), *writes
     pixels = max(math.prod(x.shape[1:]) for x in arrays)
-    kernel(*arrays, *window, *stride, top, left, units=len(reads[0]), cost=0.5 * pixels)
+    settings = *(() if unrolled else window), *stride, top, left
+    kernel(*arrays, *settings, units=len(reads[0]), cost=0.5 * pixels)
 
 
 @functools.cache
 def _kernel(
-    function: Callable[..., None], reads: tuple[np.dtype[Any], ...], writes: tuple[np.dtype[Any], ...]
+    function: Callable[..., None],
+    reads: tuple[np.dtype[Any], ...],
+    writes: tuple[np.dtype[Any], ...],
+    window: Pair | None,
 ) -> Kernel:
     arrays = [const(dtype, 4) for dtype in reads] + [mutable(dtype, 4) for dtype in writes]
-    return Kernel(function, *arrays, *[types.intp] * 6)
+    return Kernel(function, *arrays, *(window or [types.intp] * 2), *[types.intp] * 4)
 
 
 # From here on the code is compiled. The cell (a, b) of the window (i, j) is the pixel (y + a, z + b) of the image.
@@ -116,21 +123,23 @@ def _max_pool(
 def _window_gather(
     x: Any, indices: Any, cells: Any, kh: int, kw: int, sh: int, sw: int, top: int, left: int, begin: int, end: int
 ) -> None:
-    rows, columns, channels = cells.shape[1:]
-    for image in range(begin, end):
-        for i in range(rows):
-            y = i * sh - top
-            for j in range(columns):
-                z = j * sw - left
-                found, index = cells[image, i, j], indices[image, i, j]
-                found[:] = 0
-                for a in range(max(-y, 0), min(kh, x.shape[1] - y)):
-                    for b in range(max(-z, 0), min(kw, x.shape[2] - z)):
-                        cell = x[image, y + a, z + b]
-                        place = index.dtype.type(a * kw + b)
-                        for c in range(channels):
-                            pixel, before = cell[c], found[c]  # read in any case: a choice is a vector instruction
-                            found[c] = pixel if index[c] == place else before
+    height, width, channels = x.shape[1:]
+    windows = cells.shape[1] * cells.shape[2]
+    pixels, places, found = x.reshape(-1), indices.reshape(-1), cells.reshape(-1)
+    for window in range(begin * windows, end * windows):
+        image, number = window // windows, window % windows
+        y, z = number // cells.shape[2] * sh - top, number % cells.shape[2] * sw - left
+        own = np.uint64(window * channels)  # without a sign, or a negative index would be looked for
+        for c in range(np.uint64(channels)):
+            value = x.dtype.type(0)
+            for a in range(kh):
+                for b in range(kw):
+                    inside = 0 <= y + a < height and 0 <= z + b < width
+                    # Read in any case: then a choice among all cells is vector instructions.
+                    cell = ((image * height + y + a) * width + z + b) * channels if inside else 0
+                    pixel = pixels[np.uint64(cell) + c]
+                    value = pixel if inside & (places[own + c] == a * kw + b) else value
+            found[own + c] = value
 
 
 def _window_scatter(
