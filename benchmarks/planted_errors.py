@@ -68,11 +68,13 @@ class Ours(Checker):
         return self.wrap(program.bound(self.space))
 
     def alarm(self, f: Any, args: Any, forward: bool, reverse: bool = True) -> str:
-        modes = ("reverse", "forward") if forward else ("reverse",)
+        modes = ["reverse"] * reverse + ["forward"] * forward
         try:
             testing.check_gradients(f, args, order=2, modes=modes)
         except AssertionError as error:
             return str(error)
+        except NotImplementedError:  # JAX cannot transpose such a tangent: it has forward mode alone
+            return self.alarm(f, args, forward, reverse=False) if reverse else ""
         return ""
 
 
