@@ -134,7 +134,7 @@ class Comparison(Trained):
     queries: ClassVar[int] = 5
 
     def __init__(self, args: argparse.Namespace, splits: Splits) -> None:
-        self.train_ways = min(args.train_ways or self.ways, len(splits.train))
+        self.train_ways = args.train_ways or min(self.ways, len(splits.train))
         super().__init__(args, splits, Network(args, ()), ways=self.train_ways, queries=self.queries)
 
     def compare(self, params: Any, support: Any, labels: Any, query: Any, ways: int) -> Any:

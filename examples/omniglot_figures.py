@@ -96,9 +96,13 @@ def _verdict(plt: Any, axis: Any, label: int, y: float, answer: int) -> None:
     colour = RIGHT if answer == label else WRONG
     axis.add_patch(plt.Rectangle((label + 0.04, y + 0.04), 0.92, 0.92, fill=False, ec=colour, lw=2))
     if answer != label:
+        from matplotlib import patheffects
+
+        outline = patheffects.withStroke(linewidth=3, foreground="white")  # to be read over ink
         axis.text(
-            label + 0.9, y + 0.9, _letter(answer), ha="right", va="bottom", fontsize=10, color=WRONG, weight="bold"
-        )
+            *(label + 0.9, y + 0.9, _letter(answer)),
+            ha="right", va="bottom", fontsize=10, color=WRONG, weight="bold", path_effects=[outline],
+        )  # fmt: skip
 
 
 def _letter(way: int) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..ops.windows import positive
 from . import initializers
 from .convolution import Conv2D
 from .functions import relu
@@ -39,6 +40,8 @@ def omniglot_conv(
     >>> net(params, mg.zeros((5, 28, 28, 1))).shape
     (5, 5)
     """
+    positive("omniglot_conv", "ways", ways)
+    positive("omniglot_conv", "filters", filters)
     layers: list[Any] = []
     for _ in range(4):
         layers += [Conv2D(filters, 3, stride=1 if pool else 2, dtype=dtype), *_norm(norm, dtype), relu]
@@ -53,6 +56,7 @@ def omniglot_mlp(ways: int, *, norm: str | None = "transductive", dtype: Any = n
 
     Logits (n, ways). Raises OptionError for another norm, and unless `ways` is a positive number.
     """
+    positive("omniglot_mlp", "ways", ways)
     weights = initializers.truncated_normal(0.01)
     layers: list[Any] = [Flatten()]
     for features in (256, 128, 64, 64):
@@ -67,6 +71,8 @@ def mini_imagenet_conv(
 
     Logits (n, ways). Raises OptionError for another norm, and unless `ways` and `filters` are positive numbers.
     """
+    positive("mini_imagenet_conv", "ways", ways)
+    positive("mini_imagenet_conv", "filters", filters)
     layers: list[Any] = []
     for _ in range(4):
         layers += [Conv2D(filters, 3, dtype=dtype), *_norm(norm, dtype), relu, MaxPool2D(2)]

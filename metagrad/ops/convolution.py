@@ -274,6 +274,8 @@ def conv2d(
         need = f"images of {inputs * groups} channels for weights {w.shape} in {groups} group(s)"
         raise ShapeError(requires(name, need, f"images of shape {x.shape}"))
     size = (x.shape[-3], x.shape[-2])
+    if 0 in size:
+        raise ShapeError(requires(name, "images of at least one pixel", f"shape {x.shape}"))
     geometry = _geometry(name, size, (kh, kw), stride, padding, dilation)
     if min(windows.output_size(size, (kh, kw), *geometry)) < 1:
         need = f"images at least as large as the window {(kh, kw)}, {padding} padding and dilation {dilation}"

@@ -96,6 +96,16 @@ X, W = np.ones((2, 5, 5, 4)), np.ones((3, 3, 4, 6))
             "[conv2d] requires leading axes that broadcast but got images (2, 5, 5, 4) and weights (3, 3, 3, 4, 6)",
         ),
         (
+            lambda: nn.conv2d(X[:, :0], W),
+            ShapeError,
+            "[conv2d] requires images of at least one pixel but got shape (2, 0, 5, 4)",
+        ),
+        (
+            lambda: nn.omniglot_conv(0),
+            OptionError,
+            "[omniglot_conv] requires a positive integer for the ways but got 0",
+        ),
+        (
             lambda: nn.conv2d(X[:, :2], W, padding="VALID"),
             ShapeError,
             "[conv2d] requires images at least as large as the window (3, 3), VALID padding and dilation 1 but got "
