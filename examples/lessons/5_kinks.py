@@ -39,7 +39,7 @@ picked = np.flatnonzero(np.asarray(mg.grad(pooled)(image)))
 print(
     f"max-pool: {len(picked)} of 16 entries are picked; entries of H that are not zero: {np.count_nonzero(curvature)}"
 )
-print("max-pool: diagonal", np.diag(curvature)[picked], "is 6 x", 6 * image.reshape(-1)[picked])
+print("max-pool: diagonal", np.diag(curvature)[picked], "which is 6 x for x =", image.reshape(-1)[picked])
 
 # %%
 # Softmax cross-entropy is smooth, and the curvature of a ReLU classifier begins here: for logits z and p = softmax(z),

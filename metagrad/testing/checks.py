@@ -14,7 +14,8 @@ from .differences import central_difference
 from .estimates import EPS, DomainError, Estimate, KinkError
 from .numeric import extent
 from .options import chosen_modes, require_numbers, require_whole
-from .problem import Problem
+from .other_ways import other_ways
+from .problem import ALIKE, Problem
 from .report import Kink, Mismatch, Report, Verdict
 from .tables import noise
 from .worst import worst_element
@@ -134,6 +135,12 @@ def _check(problem: Problem, report: Report, rng: np.random.Generator, modes: Se
                     if not report.mismatches:
                         worst = worst_element(problem, base, d, mode, v[i], i, lambda s, e: rtol * s + 10 * e)
                     report.mismatches.append(Mismatch(verdict, v[i], worst))
+        if k == 1 and not report.mismatches:
+            for name, mode, slopes in other_ways(problem, modes, v):
+                for i, (got, same, size) in enumerate(zip(slopes, found[mode][0], sizes, strict=True)):
+                    verdict = Verdict(1, name, problem.names[i], got, same, 0.0, f"plain {mode}", size, ALIKE * size)
+                    if not verdict.agrees:
+                        report.mismatches.append(Mismatch(verdict, v[i]))
         if report.mismatches:
             return
         if k < report.order:
@@ -197,7 +204,8 @@ def _verdict(
 
 def _held_to_the_function(problem: Problem, verdict: Verdict, size: float, i: int) -> Verdict:
     """A derivative by which the function would change by its rounding alone is nothing: held to the function's size."""
-    natural = problem.natural(verdict.order, i)
+    far = problem.flat or abs(verdict.expected) <= 10 * verdict.error
+    natural = problem.natural(verdict.order, i, far)
     rounding = 64 * EPS * natural  # as of the sums that a bias has before it is normalised away
     nothing = size <= rounding and abs(verdict.expected) <= rounding + 10 * verdict.error
     if not nothing:

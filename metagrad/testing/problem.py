@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -89,24 +90,31 @@ class Problem:
             results = ", ".join(str(y.dtype) for y in found)
             got = f"arguments {types or 'none'} and results {results or 'none'}"
             raise DTypeError(requires(check, "floating-point arguments and results", got))
-        beside = self._beside(found, range(len(self.point)))
+        beside = self._beside(found, range(len(self.point)), 0.25)
         sizes = [np.max([np.abs(y), np.abs(z)], initial=0.0) or 1.0 for y, z in zip(found, beside, strict=True)]
         curvatures = [
-            None if w is None else random_direction(rng, w.shape) / s for w, s in zip(weights, sizes, strict=True)
+            None if w is None else random_direction(rng, w.shape) * s for w, s in zip(weights, sizes, strict=True)
         ]
         self.lengths = [_length(x) for x in self.point]
         self.found, self.weights = found, weights
 
-        def scalar(*moved: Any) -> Any:
-            total: Any = 0.0
-            for y, w, at, c in zip(outputs(*moved), weights, found, curvatures, strict=True):
-                if w is not None:
-                    total = total + library.weighed(y, w)
+        def sum_of(chosen: Sequence[int]) -> Callable[..., Any]:
+            def scalar(*moved: Any) -> Any:
+                total: Any = 0.0
+                made = outputs(*moved)
+                for k in chosen:
+                    total = total + library.weighed(made[k], weights[k])
                     if curved and self.weigh:
-                        total = total + library.weighed((y - library.enter(at)) ** 2, c)
-            return total
+                        away = (made[k] - library.enter(found[k])) * (1 / sizes[k])  # before the square: no overflow
+                        total = total + library.weighed(away**2, curvatures[k])
+                return total
 
-        self.scalar = scalar
+            return scalar
+
+        weighed = [k for k, w in enumerate(weights) if w is not None]
+        self.scalar = sum_of(weighed)
+        self.parts = [sum_of([k]) for k in weighed]
+        """The scalar functions of one output each, whose sum that is."""
 
     def _evaluated(self) -> list[Any]:
         """The outputs at the point as NumPy arrays, the same in two calls."""
@@ -139,13 +147,13 @@ class Problem:
                 raise DomainError(requires(self.check, "finite values at the point", got))
         return first
 
-    def _beside(self, found: list[Any], places: Sequence[int]) -> list[Any]:
-        """The outputs with some arguments moved by a quarter, or as they were found where they are not finite then."""
+    def _beside(self, found: list[Any], places: Sequence[int], part: float) -> list[Any]:
+        """The outputs with some arguments moved by a part, or as they were found where they are not finite then."""
         library, away = self.library, list(self.point)
         for i in places:
             x = self.point[i]
-            turns = np.cos(np.arange(x.size) ** 2.0).reshape(x.shape)  # without a pattern
-            away[i] = x + 0.25 * np.where(x == 0, _length(x), x) * turns
+            turns = np.cos(np.arange(x.size) ** 2.0).reshape(x.shape) if abs(part) < 1 else 1.0  # without a pattern
+            away[i] = x + part * np.where(x == 0, _length(x), x) * turns
         with library.running(), np.errstate(all="ignore"):
             beside = [np.asarray(library.leave(y)) for y in self.outputs(*map(library.argument, away))]
         if [y.shape for y in beside] != [y.shape for y in found]:
@@ -162,18 +170,31 @@ class Problem:
             raise NondeterministicError(requires(self.check, "a derivative that is the same each time", got))
         return first
 
-    def natural(self, order: int, argument: int) -> float:
+    def natural(self, order: int, argument: int, far: bool = False) -> float:
         """The size of a derivative in an argument, after others in all of them, by how much the function changes.
 
-        Where moving the argument by a quarter changes nothing but rounding, it is by how large the function is.
+        That is when it moves by a quarter. Where nothing but rounding changes, it is by how large the function is.
+        `far` from the point, at zero, twice as much and on the other side, one that is flat here, as saturated ones
+        are, shows the size of what it rounds.
         """
         places = range(len(self.point)) if order > 1 else (argument,)
-        beside = self._beside(self.found, places)
-        rows = [(w, y, z) for w, y, z in zip(self.weights, self.found, beside, strict=True) if w is not None]
-        change = float(sum(np.abs(w * (z - y)).sum() for w, y, z in rows))
-        whole = float(sum(np.abs(w * y).sum() for w, y, _ in rows))
+        rows = [(w, y) for w, y in zip(self.weights, self.found, strict=True) if w is not None]
+        change = 0.0
+        for part in (0.25, 1.0, -1.0, -2.0) if far else (0.25,):
+            beside = self._beside(self.found, places, part)
+            kept = [z for w, z in zip(self.weights, beside, strict=True) if w is not None]
+            change = max(change, float(sum(np.abs(w * (z - y)).sum() for (w, y), z in zip(rows, kept, strict=True))))
+        whole = float(sum(np.abs(w * y).sum() for w, y in rows))
         size = change if change > 64 * EPS * whole else whole
-        return size / min(self.lengths) ** (order - 1) / self.lengths[argument]
+        lengths = [min(1.0, x) for x in self.lengths] if far and self.flat else self.lengths
+        return size / min(lengths) ** (order - 1) / lengths[argument]
+
+    @cached_property
+    def flat(self) -> bool:
+        """Whether the function does not change at all around the point, as a saturated one: it shows no derivative."""
+        v = [np.full_like(x, length) for x, length in zip(self.point, self.lengths, strict=True)]
+        g = self.library.on_the_line(self.scalar, self.point, v)
+        return all(float(g(t)) == float(g(0.0)) for t in (1e-2, -1e-2, 1e-4, -1e-4))
 
     def estimate(self, d: Any, direction: Sequence[Any]) -> Estimate:
         """The numeric derivative of d along a direction. Steps that had to be small are the first the next time."""
@@ -207,16 +228,26 @@ class Problem:
 
     def move(self, rng: np.random.Generator) -> None:
         """Go to another point nearby."""
+        self.__dict__.pop("flat", None)
         self.point = [
             x + rng.uniform(0.05, 0.15) * random_direction(rng, x.shape) * np.maximum(abs(x), 0.5 * size)
             for x, size in zip(self.point, self.lengths, strict=True)
         ]
 
-    def gradient(self, d: Any) -> list[Any]:
-        """The gradient of a scalar at the point, in NumPy."""
+    def gradient(self, d: Any, places: Sequence[int] | None = None) -> list[Any]:
+        """The gradient of a scalar at the point, in NumPy: for all arguments, or some, the others constants."""
         library = self.library
         with library.running():
-            found = library.gradient(d, list(map(library.enter, self.point)))
+            point = list(map(library.enter, self.point))
+            chosen = range(len(point)) if places is None else places
+
+            def of_chosen(*moved: Any) -> Any:
+                full = list(point)
+                for k, x in zip(chosen, moved, strict=True):
+                    full[k] = x
+                return d(*full)
+
+            found = library.gradient(d if places is None else of_chosen, [point[k] for k in chosen])
             return [np.asarray(library.leave(g), np.float64) for g in found]
 
     def pushed(self, d: Any, v: Sequence[Any]) -> float:

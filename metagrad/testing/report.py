@@ -163,12 +163,13 @@ class Report:
     @property
     def wrong(self) -> bool:
         """Whether a derivative is off, or at a kink is none of those that both sides leave open."""
-        return bool(self.mismatches) or not all(kink.between for kink in self.kinks)
+        seen = any(m.verdict.oracle_digits >= 1 for m in self.mismatches)
+        return seen or not all(kink.between for kink in self.kinks)
 
     @property
     def measured(self) -> bool:
-        """Whether the oracle was good enough to say so."""
-        return all(v.oracle_digits >= self.min_digits for v in self.verdicts)
+        """Whether the oracle was good enough to say so: without a digit it accuses nobody."""
+        return not self.mismatches and all(v.oracle_digits >= self.min_digits for v in self.verdicts)
 
     @property
     def checks(self) -> int:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .differences import one_sided_slopes
-from .estimates import Estimate, KinkError, random_direction
+from .estimates import EPS, Estimate, KinkError, random_direction
 from .options import require_numbers, require_whole
 from .problem import Problem
 from .report import Kink, Report
-from .scales import STEP
+from .scales import RATIO, STEP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,21 +43,38 @@ def check_subgradient(
     for i, (x, g) in enumerate(zip(problem.point, gradient, strict=True)):
         units = list(np.eye(x.size).reshape(x.size, *x.shape)) if x.size <= 16 else []
         for v in [*units, *(random_direction(rng, x.shape) for _ in range(directions))]:
-            v, left, right, wide = _slopes(problem, i, v)
-            size = max(abs(left.value), abs(right.value), float(abs(g * v).sum()))
-            tolerance = rtol * size + 10 * max(left.error, right.error)
-            where = problem.names[i]
-            if v.size and np.count_nonzero(v) == 1:
-                where += f" at element {list(map(int, np.argwhere(v)[0]))}"
-            if wide:
-                where += f", or within {wide:.1g} of it"
-            kink = Kink(where, left.value, right.value, float((g * v).sum()), tolerance)
-            if abs(left.value - right.value) > tolerance or not kink.between:
+            if kink := _kink(problem, i, v, g, rtol):
                 report.kinks.append(kink)
     return report.raise_if_wrong()
 
 
-def _slopes(problem: Problem, i: int, v: Any) -> tuple[Any, Estimate, Estimate, float]:
+def _kink(problem: Problem, i: int, v: Any, g: Any, rtol: float) -> Kink | None:
+    """The kink along the direction v in argument i, where steps of no size show a slope that the gradient g has."""
+    first = None
+    for k in range(4):
+        try:
+            part, left, right, wide = _slopes(problem, i, v, RATIO**-k)
+        except KinkError:
+            if first is None:
+                raise
+            break
+        error, given = max(left.error, right.error), float((g * part).sum())
+        tolerance = rtol * max(abs(left.value), abs(right.value), float(abs(g * part).sum())) + 10 * error
+        if max(abs(left.value), abs(right.value)) <= 10 * error:  # flat, perhaps because it is saturated
+            tolerance += 64 * EPS * problem.natural(1, i, far=True)
+        where = problem.names[i]
+        if v.size and np.count_nonzero(v) == 1:
+            where += f" at element {list(map(int, np.argwhere(v)[0]))}"
+        if wide:
+            where += f", or within {wide:.1g} of it"
+        kink = Kink(where, left.value, right.value, given, tolerance)
+        if abs(left.value - right.value) <= tolerance and kink.between:
+            return None
+        first = first or kink
+    return first
+
+
+def _slopes(problem: Problem, i: int, v: Any, scale: float) -> tuple[Any, Estimate, Estimate, float]:
     """The direction v in argument i in proportion to its entries, and the slopes of both sides along it.
 
     An entry that is so small that rounding hides what it does is moved as the largest one is: by steps that say
@@ -66,7 +83,7 @@ def _slopes(problem: Problem, i: int, v: Any) -> tuple[Any, Estimate, Estimate, 
     x, length = problem.point[i], problem.lengths[i]
     sizes = np.where(x == 0, length, abs(x))
     largest = float(np.max(sizes, initial=0.0, where=v != 0)) or 1.0
-    for part, step in ((v * (sizes / largest), STEP * largest), (v, STEP * length)):
+    for part, step in ((v * (sizes / largest), STEP * largest * scale), (v, STEP * length * scale)):
         moves = [part if i == j else None for j in range(len(problem.point))]
         try:
             left, right = one_sided_slopes(problem.library.on_the_line(problem.scalar, problem.point, moves), step=step)

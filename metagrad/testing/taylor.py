@@ -59,12 +59,16 @@ class TaylorReport:
         return [(h, r) for h, r in self.seen if r > 8 * self.rounding]
 
     @property
+    def chosen(self) -> list[tuple[float, float]]:
+        """The smallest of them, up to four, clear ones where there are so many."""
+        return (self.clear if len(self.clear) > 3 else self.seen)[-4:]
+
+    @property
     def slopes(self) -> list[float]:
-        """Up to three slopes between steps next to each other, the smallest that are `seen`."""
-        chosen = self.clear if len(self.clear) > 3 else self.seen
-        if len(chosen) < 3:
+        """Up to three slopes, between those next to each other."""
+        if len(self.chosen) < 3:
             return []
-        steps, remainders = np.diff(np.log(chosen[-4:]), axis=0).T
+        steps, remainders = np.diff(np.log(self.chosen), axis=0).T
         return list(map(float, remainders / steps))
 
     @property
@@ -80,6 +84,12 @@ class TaylorReport:
     def wrong(self) -> bool:
         """Whether they settle at a power that a wrong derivative leaves."""
         return self.settled and self.slope < self.order + 0.5
+
+    def denies(self, other: TaylorReport) -> bool:
+        """Whether little is left, by smaller steps than the other's, of the power that is left there."""
+        step, left = other.chosen[0]
+        rows = zip(self.steps, self.remainders, strict=True)
+        return any(left * (h / step) ** round(other.slope) > 64 * max(self.rounding, r) for h, r in rows)
 
     def __bool__(self) -> bool:
         return self.slope > self.order + 0.7
@@ -144,12 +154,14 @@ def _measured(f: Callable[..., Any], args: Sequence[Any], order: int, seed: int)
     rng = np.random.default_rng(seed)
     problem = Problem("check_taylor", f, args, rng)
     redrawn, first = 0, None
+    kink: KinkError | None = None
     for draw in range(REDRAWS + 1):
         try:
             report = _along(problem, order, problem.direction(rng), seed, redrawn)
-        except KinkError:
+        except KinkError as error:
+            kink = kink or error  # what comes later is of points that nobody gave
             if draw == REDRAWS:
-                raise
+                raise kink from None
             problem.move(rng)
             redrawn, first = redrawn + 1, None
         else:
@@ -166,8 +178,10 @@ def _along(problem: Problem, order: int, v: list[Any], seed: int, redrawn: int) 
     coefficients = problem.twice(f"orders 1 to {order}", lambda: _coefficients(problem, order, v))
     length = extent(problem.point, v)
 
+    lost = 64 * EPS * max(problem.natural(1, i, far=True) for i in range(len(v))) if problem.flat else 0.0
+
     def at(scale: float) -> TaylorReport:
-        return _remainders(g, coefficients, scale, length, seed, redrawn)
+        return _remainders(g, coefficients, scale, length, lost, seed, redrawn)
 
     report = at(1.0 if redrawn == 0 else 2.0**-5)  # where it was moved from, there is a kink
     if report and (report.settled or not report.slopes):
@@ -180,6 +194,7 @@ def _settled(first: TaylorReport, at: Callable[[float], TaylorReport], scale: fl
 
     A derivative that is wrong shows the more, the smaller the steps. But where those are longer than a wave of the
     function, the largest term of the polynomial is all that is left, wrong or not: so one false report is not enough.
+    Nor is one whose remainder is gone by steps at which a wrong derivative's would be above rounding.
     """
     report = first if scale == 1 else at(scale)
     found = first
@@ -188,7 +203,7 @@ def _settled(first: TaylorReport, at: Callable[[float], TaylorReport], scale: fl
             found = report
         scale *= SMALLER
         report = at(scale)
-    return found
+    return report if found.wrong and report.denies(found) else found
 
 
 def _coefficients(problem: Problem, order: int, v: list[Any]) -> list[float]:
@@ -211,13 +226,19 @@ def _coefficients(problem: Problem, order: int, v: list[Any]) -> list[float]:
 
 
 def _remainders(
-    g: Callable[[float], float], coefficients: list[float], scale: float, length: float, seed: int, redrawn: int
+    g: Callable[[float], float],
+    coefficients: list[float],
+    scale: float,
+    length: float,
+    lost: float,
+    seed: int,
+    redrawn: int,
 ) -> TaylorReport:
-    """What is left of g, by steps in proportion to the scale."""
+    """What is left of g, by steps in proportion to the scale; so much of its values is `lost` to rounding at least."""
     steps = [scale * 2.0**-n for n in range(3, 12)]
     remainders = [abs(float(g(h)) - sum(c * h**k for k, c in enumerate(coefficients))) for h in steps]
     size = max(abs(c) * steps[0] ** k for k, c in enumerate(coefficients))
     spacing = max(2e-6 * steps[0], 64 * EPS * length)  # nearer points are the same ones
-    rounding = max(1e-13 * size, 8 * float(noise(g, spacing)), 4 * EPS * length * abs(coefficients[1]))
+    rounding = max(lost, 1e-13 * size, 8 * float(noise(g, spacing)), 4 * EPS * length * abs(coefficients[1]))
     order = len(coefficients) - 1
     return TaylorReport(order, tuple(steps), tuple(remainders), rounding, seed, redrawn)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 import pytest
 
 import metagrad as mg
 from metagrad.errors import DTypeError, OptionError, ShapeError
 from metagrad.testing import (
+    DomainError,
     KinkError,
     NondeterministicError,
     NotMeasuredError,
@@ -183,6 +186,47 @@ def test_a_derivative_that_is_not_the_same_each_time_is_named(check):
     random = ruled(mg.sin, lambda x, g: g * mg.cos(x) * (1 + 0.1 * rng.normal()))
     with pytest.raises(NondeterministicError, match="a derivative that is the same each time but got two that differ"):
         check(random, [X])
+
+
+SATURATED = [
+    (lambda z: mg.nn.softmax_cross_entropy(z, np.array([0])), np.array([[40.0, 0.0, -3.0]])),
+    (mg.logsumexp, np.array([0.0, -40.0])),
+    (lambda x: mg.exp(x - mg.logsumexp(x)), np.array([0.0, 30.0, -5.0])),
+]
+
+
+@pytest.mark.parametrize("check", [check_gradients, check_hvp, check_taylor, check_subgradient])
+def test_a_saturated_function_is_right_or_not_measured(check, torch):
+    label = torch.tensor([0])
+    peer = torch_function(lambda z: torch.nn.functional.cross_entropy(z, label))
+    for f, x in [*SATURATED, (peer, SATURATED[0][1])]:
+        with suppress(NotMeasuredError):
+            assert check(f, [x])
+
+
+def huber(x):
+    return mg.where(mg.abs(x) < 1, x * x / 2, mg.abs(x) - 0.5)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_kink_of_the_derivative_nearby_alarms_nobody(seed):
+    assert check_taylor(lambda x: mg.nn.relu(x) ** 2, [np.array([1e-4])], seed=seed)
+    assert check_taylor(huber, [np.array([0.9999, 0.2])], seed=seed)
+    assert not check_subgradient(huber, [np.array([0.9999, 0.2, 1.00001])], seed=seed).kinks
+
+
+def test_products_of_an_ill_conditioned_function_are_as_symmetric_as_it_allows():
+    i = np.arange(8.0)
+    assert check_hvp(mg.linalg.solve, [1 / (i[:, None] + i + 1), np.ones(8)])
+
+
+def test_a_function_may_be_as_large_as_float64():
+    assert check_gradients(lambda x: 1e200 * mg.sin(x), [X])
+
+
+def test_a_gradient_that_is_infinite_leaves_the_domain():
+    with pytest.raises(DomainError, match=r"requires a finite gradient at the point but got -inf in argument \[0\]"):
+        check_hvp(mg.acos, [np.array([1.0, 0.2])])
 
 
 def test_the_rounding_of_the_derivative_itself_is_said_and_not_failed():
