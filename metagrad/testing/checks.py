@@ -44,12 +44,13 @@ def check_gradients(
     0 is g = w . f + c . (f - f(x))^2 / |f|, whose square lets a cotangent depend on the arguments. Before the next
     order is taken, vk turns with them, v + t . (x - x0) / |x0|, which lets a tangent depend on them, too. Each order is
     taken by every sequence of the modes (for order 2: reverse over reverse, forward over reverse, ...), with vk in one
-    argument at a time. Its oracle is the numeric derivative along vk of order k - 1, which was checked before. Weights
-    and directions have no entry near zero, so that an error in one element of thousands shows. Equal means within ten
-    times the oracle's own error plus `rtol` of the number's scale, sum |g_i v_i|; where two differ by more, both are
-    measured again, with the rounding of the derivative itself. A point at a kink is moved and counted; there, the
-    derivative must lie between the slopes of both sides. `step` is the first that differences try; they go on to
-    smaller ones by themselves.
+    argument at a time. Its oracle is the numeric derivative along vk of order k - 1, which was checked before. The
+    first derivative must be the same for cotangents and tangents of other sizes and signs, for one argument alone, and
+    for one output alone. Weights and directions have no entry near zero, so that an error in one element of thousands
+    shows. Equal means within ten times the oracle's own error plus `rtol` of the number's scale, sum |g_i v_i|; where
+    two differ by more, both are measured again, with the rounding of the derivative itself. A point at a kink is moved
+    and counted; there, the derivative must lie between the slopes of both sides. `step` is the first that differences
+    try; they go on to smaller ones by themselves.
 
     f: of metagrad, or a `torch_function`, `jax_function` or `numpy_function`; it returns a tree of arrays. args: trees
     of float64 arrays; leaves of other kinds are data. `modes` are "reverse" and "forward", or the library's own, less
