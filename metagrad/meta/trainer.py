@@ -62,6 +62,9 @@ class Trainer:
     metrics as "validation", the state that scored highest (the first of equals) is kept in the checkpoint, too, and is
     `best` after the run: a Best(state, iteration, score), or None where no iteration was validated.
 
+    A step may return several scalars for the loss, by name: a dict, of which each must be finite, and is written to the
+    metrics.
+
     A state on a GPU is stepped by one launch an iteration (`mg.cuda.capture`), unless `capture` is False, which gives
     the same numbers. There the loss is looked at every `log_every` iterations only, because the host would have to wait
     for each.
@@ -87,7 +90,7 @@ class Trainer:
         self.folder = output_folder(folder)
         self.settings = settings or {}
         check_settings(label, self.settings)
-        self.measure = measure or (lambda state, batch, loss: {"loss": float(loss)})
+        self.measure = measure or (lambda state, batch, loss: {k: float(v) for k, v in _by_name(loss).items()})
         self.validate = validate
         self.validate_every = positive("Trainer", "validate_every", validate_every)
         self.best: Best | None = None
@@ -138,7 +141,7 @@ class Trainer:
                 logged = iteration % self.log_every == 0
                 before = cuda.copied(state) if captured and logged else state
                 state, loss = step(state, batch)
-                if (logged or not on_device) and not math.isfinite(loss):
+                if (logged or not on_device) and not all(map(math.isfinite, _by_name(loss).values())):
                     self._fail(iteration, {"state": before, "batch": batch, "loss": loss})
                 values = self.measure(before, batch, loss) if logged else {}
                 values |= self._validated(state, iteration)
@@ -176,6 +179,10 @@ class Trainer:
         first = min(broken, key=lambda name: order[name.split("'")[1]])
         got = f"NaN or infinity in {first} at iteration {iteration}"
         raise NonFiniteError(requires(self.label, "finite numbers", f"{got}; the last good checkpoint is kept"))
+
+
+def _by_name(loss: Any) -> dict[str, Any]:
+    return loss if isinstance(loss, dict) else {"loss": loss}
 
 
 @contextmanager
