@@ -13,6 +13,9 @@ if VERSION is None:
 # What compiles CUDA C++ and CUDA in Python; newer ones make code that a driver of 13.0 refuses.
 COMPILERS = ["cuda-core", "nvidia-cuda-nvrtc>=13.0,<13.1", "numba-cuda", "nvidia-nvvm>=13.0,<13.1"]
 
+# MuJoCo from 3.16 on warns of an attribute in Gymnasium's models.
+RL = ["gymnasium>=1", "mujoco>=3.3,<3.16"]
+
 setup(
     name="metagrad",
     version=VERSION[1],
@@ -35,8 +38,11 @@ setup(
     # `kernels/` is a source root, not a package: it holds the import package metagrad_kernels.
     packages=find_packages(include=["metagrad", "metagrad.*"]) + find_packages("kernels"),
     package_dir={"metagrad_kernels": "kernels/metagrad_kernels"},
-    py_modules=["pytest_metagrad"],
-    entry_points={"pytest11": ["pytest_metagrad = pytest_metagrad"]},
+    py_modules=["gymnasium_metagrad", "pytest_metagrad"],
+    entry_points={
+        "pytest11": ["pytest_metagrad = pytest_metagrad"],
+        "gymnasium.envs": ["__root__ = gymnasium_metagrad:register"],
+    },
     package_data={
         "metagrad": ["py.typed", "figures.mplstyle", "inspect/page.*"],
         "metagrad_kernels": ["py.typed", "**/*.cu", "**/*.cuh", "**/*.h", "**/*.cpp"],
@@ -45,8 +51,8 @@ setup(
     install_requires=["numpy>=2", "numba", "optree", "opt_einsum", "rich", "matplotlib", "pillow", "safetensors"],
     extras_require={
         "cuda": ["cupy-cuda13x", *COMPILERS, "nvidia-nvjitlink>=13.0,<13.1"],
-        "rl": ["gymnasium", "mujoco"],
-        "test": ["pytest", "pytest-xdist", "hypothesis", "selenium", "ruff", "mypy", "build", *COMPILERS],
+        "rl": RL,
+        "test": ["pytest", "pytest-xdist", "hypothesis", "selenium", "ruff", "mypy", "build", *COMPILERS, *RL],
         "oracle": ["torch", "jax"],
         "bench": ["torch", "jax", "autograd"],
         "docs": ["sphinx", "furo", "myst-parser", "sphinx-gallery", "nbclient", "ipykernel", "hypothesis", "pytest"],

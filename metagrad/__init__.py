@@ -45,7 +45,7 @@ from .transforms import (
 )
 
 if _TYPE_CHECKING:
-    from . import cuda, data, inspect, meta, testing
+    from . import cuda, data, inspect, meta, rl, testing
 
 __version__ = "0.1.0"
 
@@ -57,7 +57,7 @@ _keep_freed_memory()
 
 def __getattr__(name: str) -> _Any:
     """What stands above the engine is imported on first use, so that `import metagrad` stays fast."""
-    if name in ("cuda", "data", "inspect", "meta", "testing"):
+    if name in ("cuda", "data", "inspect", "meta", "rl", "testing"):
         return _importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
@@ -91,6 +91,7 @@ __all__ = [  # noqa: PLE0604
     "optim",
     "precision",
     "random",
+    "rl",
     "save",
     "stop_gradient",
     "testing",

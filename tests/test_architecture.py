@@ -41,7 +41,7 @@ MAY_IMPORT = {
     "serialization": LAYERS,
     "data": ARRAYS,
     "meta": META,
-    "rl": META,
+    "rl": META | {"metagrad_kernels"},
     "testing": TRANSFORMS,
     "inspect": TRANSFORMS,
     "__init__": META | {"rl", "testing", "inspect", "metagrad_kernels"},

@@ -1,0 +1,20 @@
+"""What Gymnasium loads to know metagrad's environments: their names. metagrad is imported when one is made."""
+
+from __future__ import annotations
+
+ENVIRONMENTS = {
+    "metagrad/Navigation2D-v0": {"family": "Navigation"},
+    "metagrad/HalfCheetahDirection-v0": {"family": "HalfCheetah", "task": "direction"},
+    "metagrad/HalfCheetahVelocity-v0": {"family": "HalfCheetah", "task": "velocity"},
+    "metagrad/AntDirection-v0": {"family": "Ant", "task": "direction"},
+    "metagrad/AntVelocity-v0": {"family": "Ant", "task": "velocity"},
+}
+
+
+def register() -> None:
+    """Register each that is not registered yet."""
+    import gymnasium
+
+    for name, options in ENVIRONMENTS.items():
+        if name not in gymnasium.registry:
+            gymnasium.register(name, entry_point="metagrad.rl.environment:make", kwargs=dict(options))

@@ -1,0 +1,118 @@
+"""Rollouts: all tasks and trajectories advance together, with one evaluation of the policy a time step."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import ShapeError, requires
+from ..ops.windows import positive
+from ..transforms import vmap
+from .clock import Clock
+from .trajectories import Trajectories
+
+if TYPE_CHECKING:
+    from .family import Family
+
+Array = np.ndarray[Any, Any]
+
+
+def rollout(
+    family: Family,
+    policy: Any,
+    params: Any,
+    tasks: Any,
+    trajectories: int,
+    generator: np.random.Generator,
+    clock: Clock | None = None,
+) -> Trajectories:
+    """So many trajectories of each task, by a policy whose `params` have a leading axis of tasks.
+
+    Everything random comes from `generator`: equal states of it give equal trajectories, whatever the simulator's
+    number of threads. A trajectory in which the simulator gives numbers that are not finite is dropped and counted, and
+    a RuntimeWarning says in which task and step. `clock` adds up the seconds of "simulation" and "policy".
+
+    Raises ShapeError for tasks, observations or actions that do not fit the family's spaces.
+
+    >>> import numpy as np
+    >>> import metagrad as mg
+    >>> from metagrad import rl
+    >>> family, policy = rl.Navigation(), rl.GaussianPolicy(2, hidden=(8,))
+    >>> params = rl.for_each_task(policy.init(mg.random.key(0), 2), 3)
+    >>> found = rl.rollout(family, policy, params, np.zeros((3, 2)) + 0.4, 5, np.random.default_rng(0))
+    >>> found.rewards.shape
+    (3, 5, 100)
+    """
+    clock = Clock() if clock is None else clock
+    tasks = family.check_tasks(tasks)
+    count, each = len(tasks), positive("rollout", "trajectories", trajectories)
+    size = count * each
+    own = np.repeat(tasks, each, axis=0)
+    act = vmap(policy.apply)
+    with clock("simulation"):
+        states = family.reset(own, generator.integers(2**31, size=size))
+        seen = _observed(family, states, own)
+    alive, broken = np.ones(size, bool), np.zeros(size, bool)
+    columns: list[tuple[Array, ...]] = []
+    for time in range(family.horizon):
+        with clock("policy"):
+            inputs = np.where(alive[:, None], seen, 0).astype(policy.dtype).reshape(count, each, -1)
+            distribution = act(params, inputs)
+            drawn = distribution.sample(generator)
+            _check_actions(family, drawn, (count, each))
+            log_probs = np.asarray(distribution.log_prob(drawn))
+        with clock("simulation"):
+            rows = np.flatnonzero(alive)
+            actions = family.to_actions(drawn.reshape(size, *drawn.shape[2:])[rows])
+            states[rows], earned, ended = family.step(states[rows], own[rows], actions)
+            rewards = np.zeros(size)
+            rewards[rows] = earned
+            seen[rows] = _observed(family, states[rows], own[rows])
+        columns.append((inputs, drawn, rewards.reshape(count, each), alive.reshape(count, each), log_probs))
+        wrong = alive & ~(np.isfinite(seen).all(axis=1) & np.isfinite(rewards))
+        _warn(family, wrong, each, time)
+        broken |= wrong
+        alive = alive & ~wrong
+        alive[rows[ended]] = False
+        if not alive.any():
+            break
+    return _gathered(columns, broken.reshape(count, each), policy.dtype)
+
+
+def _observed(family: Family, states: Array, tasks: Array) -> Array:
+    seen = family.observe(states, tasks)
+    if seen.shape != (len(states), family.observation_size):
+        need = f"observations of {family.observation_size} entries, as the space of {family.name} says,"
+        raise ShapeError(requires("rollout", need, f"shape {seen.shape[1:]}"))
+    return seen
+
+
+def _check_actions(family: Family, actions: Array, leading: tuple[int, int]) -> None:
+    entries = () if family.discrete else (family.action_size,)
+    kind = "i" if family.discrete else "f"
+    if actions.shape != leading + entries or actions.dtype.kind != kind:
+        wanted = "integers" if family.discrete else f"real and of shape {entries}"
+        need = f"a policy whose actions are {wanted}, as {family.name}'s are,"
+        raise ShapeError(requires("rollout", need, f"{actions.dtype} of shape {actions.shape[2:]}"))
+
+
+def _warn(family: Family, wrong: Array, each: int, time: int) -> None:
+    for place in np.flatnonzero(wrong):
+        task, trajectory = divmod(int(place), each)
+        got = f"NaN or infinity in task {task} at step {time}: its trajectory {trajectory} is dropped"
+        warnings.warn(requires(family.name, "a simulator that gives finite numbers", got), RuntimeWarning, stacklevel=3)
+
+
+def _gathered(columns: list[tuple[Array, ...]], lost: Array, dtype: Any) -> Trajectories:
+    """The steps stacked along the third axis; what is filled up, or lost, is 0 throughout: nothing can learn of it."""
+    observations, actions, rewards, taken, log_probs = (np.stack(c, axis=2) for c in zip(*columns, strict=True))
+    kept = taken & ~lost[:, :, None]
+
+    def cut(x: Array) -> Array:
+        return np.where(kept.reshape(kept.shape + (1,) * (x.ndim - 3)), x, np.zeros((), x.dtype))
+
+    return Trajectories(
+        cut(observations), cut(actions), cut(rewards), kept.astype(dtype), cut(log_probs), lost.sum(axis=1)
+    )
