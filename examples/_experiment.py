@@ -63,7 +63,7 @@ def provenance(args: argparse.Namespace) -> dict[str, Any]:
 
 def on_device(args: argparse.Namespace) -> dict[str, str]:
     """On a GPU, what it is called and how exact its products are."""
-    if args.device == "cpu":
+    if getattr(args, "device", "cpu") == "cpu":
         return {}
     return {"device": mg.cuda.name() if args.device == "cuda" else args.device, "precision": "float32"}
 

@@ -14,16 +14,17 @@ from .learner import MAML, Collected, Draw, for_each_task
 from .locomotion import Ant, HalfCheetah
 from .navigation import Navigation
 from .objective import Objective
-from .outer import PPO, TRPO, Ascent
+from .outer import PPO, TRPO, Ascent, Outer
 from .policies import CategoricalPolicy, GaussianPolicy, policy_for
 from .registration import register
 from .rollouts import rollout
-from .surrogates import dice, likelihood_ratio, log_likelihood, surrogate
+from .surrogates import SURROGATES, dice, likelihood_ratio, log_likelihood, surrogate
 from .trajectories import Batch, Trajectories, masked_mean
 
 __all__ = [
     "MAML",
     "PPO",
+    "SURROGATES",
     "TRPO",
     "Ant",
     "Ascent",
@@ -40,6 +41,7 @@ __all__ = [
     "Informed",
     "Navigation",
     "Objective",
+    "Outer",
     "Solution",
     "Trajectories",
     "as_batch",

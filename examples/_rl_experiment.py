@@ -1,0 +1,239 @@
+"""What the experiments of reinforcement learning share: the methods, their training and their test, rows and table."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from _experiment import Record, finite, mean_and_ci95, rate, whole, write_json
+
+import metagrad as mg
+from metagrad import meta, optim, rl
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+TEST_STEPS = 3
+GOALS = 0  # the seed of the test tasks: the same for every run
+CONTEXT = 10
+Array = np.ndarray[Any, Any]
+
+
+class Method(NamedTuple):
+    """A way to find the parameters from which a task is learned."""
+
+    label: str
+    steps: int = 0  # inner steps in training; 0 is plain policy optimisation on all tasks
+    first_order: bool = False
+    informed: bool = False  # sees the task
+    context: int = 0  # adapts a vector beside the observation, and nothing else
+    trained: bool = True
+
+
+METHODS = {
+    "maml": Method("MAML", steps=1),
+    "fomaml": Method("first-order MAML", steps=1, first_order=True),
+    "context": Method("context vector", steps=1, context=CONTEXT),
+    "pretrained": Method("pretrained", steps=0),
+    "random": Method("random", trained=False),
+    "oracle": Method("oracle", informed=True),
+}
+
+
+class Setting(NamedTuple):
+    """What the paper uses on an environment."""
+
+    inner_lr: float
+    rollouts: int
+    tasks: int
+    max_kl: float
+    iterations: int
+    test_rollouts: int
+
+
+class Experiment:
+    """One method on one family of environments: train it, then test it."""
+
+    def __init__(self, args: argparse.Namespace, name: str, family: rl.Family) -> None:
+        self.args, self.name, self.method = args, name, METHODS[name]
+        self.folder = Path(args.out) / name
+        self.family = rl.Informed(family) if self.method.informed else family
+        self.learner = rl.MAML(
+            self.family,
+            rl.policy_for(self.family, context=self.method.context),
+            outer(args),
+            steps=self.method.steps,
+            lr=args.inner_lr,
+            rollouts=args.rollouts,
+            tasks=args.tasks,
+            surrogate=args.surrogate,
+            first_order=self.method.first_order,
+        )
+        self.best: meta.Best | None = None
+
+    def train(self) -> Any:
+        """The parameters that scored highest on tasks of their own, after the inner steps."""
+        args, learner = self.args, self.learner
+        state = learner.init(mg.random.key(args.seed))
+        if not self.method.trained:
+            return state.params
+        seen = self.family.sample_tasks(self._generator(2), args.tasks)
+
+        def validate(state: Any) -> float:
+            return float(learner.returns(state.params, seen, self._generator(3))[:, -1].mean())
+
+        trainer = meta.Trainer(
+            learner.step,
+            learner.sample,
+            self.folder,
+            settings={
+                "env": args.env,
+                "method": self.name,
+                **{key: getattr(args, key) for key in ("tasks", "rollouts", "inner_lr", "outer", "surrogate", "seed")},
+            },
+            validate=validate,
+            validate_every=args.validate_every,
+            label=f"{self.method.label}, {args.env}",
+            log_every=1,
+            checkpoint_every=args.checkpoint_every,
+        )
+        state = trainer.run(state, args.iterations, self._generator(1), resume=args.resume)
+        self.best = trainer.best
+        return state.params if trainer.best is None else trainer.best.state.params
+
+    def _generator(self, use: int) -> np.random.Generator:
+        """Of training tasks, validation tasks, ...: the same for every method."""
+        return np.random.default_rng([self.args.seed, use])
+
+    def rate(self, step: int) -> float:
+        """The published schedule of a test: alpha, then half of it."""
+        return float(self.args.inner_lr) if step == 0 else float(self.args.inner_lr) / 2
+
+    def test(self, params: Any) -> Array:
+        """Mean returns of the fixed tasks after 0, 1, ... steps: (tasks, 1 + TEST_STEPS)."""
+        goals = self.family.sample_tasks(np.random.default_rng(GOALS), self.args.test_tasks)
+        return self.adapted(params, goals, self.args.test_rollouts, self._generator(4))[1]
+
+    def adapted(self, params: Any, tasks: Array, rollouts: int, generator: np.random.Generator) -> Any:
+        """(trajectories after each step, returns): an oracle knows the task and takes no step."""
+        steps = 0 if self.method.informed else TEST_STEPS
+        found = self.learner.collect(params, tasks, generator, steps=steps, lr=self.rate, rollouts=rollouts)
+        returns = np.stack([t.returns() for t in found.trajectories], axis=1)
+        return found.trajectories, np.repeat(returns, 1 + TEST_STEPS, axis=1) if steps == 0 else returns
+
+    def seconds(self) -> dict[str, float]:
+        """Where they went, by part, training and test of this run together."""
+        return {name: round(value, 2) for name, value in self.learner.clock.seconds.items()}
+
+
+def outer(args: argparse.Namespace) -> rl.Outer:
+    """The outer update by its name."""
+    if args.outer == "trpo":
+        return rl.TRPO(args.max_kl)
+    optimizer = optim.Adam(args.outer_lr)
+    return rl.Ascent(optimizer) if args.outer == "adam" else rl.PPO(optimizer)
+
+
+def rows_of(experiment: Experiment, returns: Array) -> list[dict[str, Any]]:
+    """The rows of results.json: the mean return over tasks, and half the width of its 95% confidence interval."""
+    args = experiment.args
+    means, halves = mean_and_ci95(returns)
+    return [
+        {
+            "method": experiment.name,
+            "env": args.env,
+            "steps": step,
+            "return": finite(means[step]),
+            "ci95": finite(halves[step]),
+            "tasks": len(returns),
+            "iterations": args.iterations if experiment.method.trained else 0,
+            "seed": args.seed,
+        }
+        for step in range(1 + TEST_STEPS)
+    ]
+
+
+def cell(row: dict[str, Any]) -> str:
+    """A return with its confidence interval, where there is one."""
+    if row["return"] is None:
+        return "none"
+    return f"{row['return']:.2f}" + ("" if row["ci95"] is None else f" ±{row['ci95']:.2f}")
+
+
+def print_table(rows: list[dict[str, Any]], args: argparse.Namespace) -> None:
+    """Mean returns by method and steps."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    title = f"Mean return on {args.test_tasks} fixed tasks, {args.env}, {args.iterations} iterations, seed {args.seed}"
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("method")
+    for step in range(1 + TEST_STEPS):
+        table.add_column(f"{step} step{'s' * (step != 1)}", justify="right")
+    for name in args.methods:
+        table.add_row(METHODS[name].label, *[cell(row) for row in rows if row["method"] == name])
+    Console(width=None if sys.stdout.isatty() else 110).print(table)
+
+
+def run(args: argparse.Namespace, family: rl.Family, draw: Callable[..., list[str]]) -> None:
+    """Train and test every method; `draw(out, trained)` makes the pictures."""
+    record = Record(args)
+    record.begin()
+    rows: list[dict[str, Any]] = []
+    trained: dict[str, tuple[Experiment, Any, Array]] = {}
+    for name in args.methods:
+        experiment = Experiment(args, name, family)
+        params = experiment.train()
+        returns = experiment.test(params)
+        trained[name] = experiment, params, returns
+        rows += rows_of(experiment, returns)
+    write_json(record.out / "results.json", rows)
+    print_table(rows, args)
+    pictures = draw(record.out, trained)
+    record.finish(
+        best={name: None if e.best is None else e.best.iteration for name, (e, _, _) in trained.items()},
+        parts={name: e.seconds() for name, (e, _, _) in trained.items()},
+    )
+    family.close()
+    print(f"Written to {record.out}: results.json, {', '.join(pictures)}")
+
+
+def options(parser: argparse.ArgumentParser, defaults: Setting | None) -> None:
+    """Those of every experiment; what `defaults` does not give is filled in by `complete`."""
+    d = defaults or Setting(*[None] * len(Setting._fields))  # type: ignore[arg-type]
+    add = parser.add_argument
+    add("--iterations", type=whole, default=d.iterations, help="meta-updates")
+    add("--tasks", type=whole, default=d.tasks, help="tasks an iteration")
+    add("--rollouts", type=whole, default=d.rollouts, help="trajectories of a task before each inner step and after")
+    add("--inner-lr", type=rate, default=d.inner_lr, help="size of an inner step")
+    add("--outer", choices=["trpo", "adam", "ppo"], default="trpo", help="the outer update")
+    add("--max-kl", type=rate, default=d.max_kl, help="of a step of TRPO")
+    add("--outer-lr", type=rate, default=1e-3, help="of Adam, also inside PPO")
+    add("--surrogate", choices=list(rl.SURROGATES), default="log_likelihood", help="what an inner step ascends")
+    add("--seed", type=partial(whole, least=0), default=0, help="of parameters, tasks and trajectories")
+    add("--out", default=None, help="folder for results, pictures and checkpoints")
+    add("--resume", action="store_true", help="go on from the checkpoints in --out")
+    add("--methods", nargs="+", choices=list(METHODS), default=None, help="what to train (default: all but fomaml)")
+    add("--first-order", action="store_true", help="first-order MAML in the place of MAML")
+    add("--test-tasks", type=whole, default=40, help="fixed tasks to test on")
+    add("--test-rollouts", type=whole, default=d.test_rollouts, help="trajectories of a test task at each step")
+    add("--validate-every", type=whole, default=10, help="iterations between validations, of which the best is kept")
+    add("--checkpoint-every", type=whole, default=10, help="iterations between checkpoints")
+
+
+def complete(args: argparse.Namespace, setting: Setting) -> argparse.Namespace:
+    """The environment's own setting where no option was given."""
+    for key, value in setting._asdict().items():
+        if getattr(args, key) is None:
+            setattr(args, key, value)
+    chosen = args.methods or [m for m in METHODS if m != "fomaml"]
+    if args.first_order:
+        chosen = ["fomaml" if m == "maml" else m for m in chosen]
+    args.methods = [m for m in METHODS if m in chosen]
+    args.out = args.out or f"out/{args.env}"
+    return args
