@@ -17,6 +17,7 @@ from .objective import Objective
 from .outer import PPO, TRPO, Ascent, Outer
 from .policies import CategoricalPolicy, GaussianPolicy, policy_for
 from .registration import register
+from .rendering import frames
 from .rollouts import rollout
 from .surrogates import SURROGATES, dice, likelihood_ratio, log_likelihood, surrogate
 from .trajectories import Batch, Trajectories, masked_mean
@@ -49,6 +50,7 @@ __all__ = [
     "dice",
     "discounted",
     "for_each_task",
+    "frames",
     "generalized_advantages",
     "likelihood_ratio",
     "linear_baseline",

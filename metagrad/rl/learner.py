@@ -54,6 +54,8 @@ class Collected(NamedTuple):
 
     trajectories: list[Trajectories]
     batches: list[Batch]
+    params: list[Any]
+    """Those that drew them, with an axis of tasks."""
 
 
 def for_each_task(params: Any, count: int) -> Any:
@@ -120,7 +122,7 @@ class MAML:
 
     def step(self, state: State, draw: Draw) -> tuple[State, dict[str, float]]:
         """Lines 4 to 10: the new state and the report, with the mean return before and after the inner steps."""
-        trajectories, batches = self.collect(state.params, draw.tasks, np.random.default_rng(draw.seed))
+        trajectories, batches, _ = self.collect(state.params, draw.tasks, np.random.default_rng(draw.seed))
         with self.clock("outer step"):
             objective = self.objective(state.params, batches)
             params, outer, report = self.outer.update(objective, state.optimizer, state.params)
@@ -157,7 +159,7 @@ class MAML:
     ) -> Collected:
         """Lines 4 to 9 for all tasks together; steps, rate and rollouts are those of training unless given."""
         steps = self.steps if steps is None else steps
-        found = Collected([], [])
+        found = Collected([], [], [])
 
         def fresh(step: int, theta: Any) -> Batch:
             """Line 5 (and 8): trajectories by each task's own parameters."""
@@ -167,6 +169,7 @@ class MAML:
                 batch = as_batch(drawn, discount=self.discount, gae_lambda=self.gae_lambda)
             found.trajectories.append(drawn)
             found.batches.append(batch)
+            found.params.append(theta)
             return batch
 
         def loss(theta: Any, batch: Batch) -> Any:

@@ -17,6 +17,7 @@ from ..data.records import integer
 from ..errors import OptionError, requires
 from ..ops.windows import positive
 from .family import Family
+from .rendering import headless
 from .requirements import need
 
 Array = np.ndarray[Any, Any]
@@ -53,6 +54,7 @@ class Locomotion(Family):
         self.task = task
         self.task_size = 1
         self.threads = _default_threads() if threads is None else positive(self.name, "threads", threads)
+        headless()
         self._mujoco = need("mujoco")
         self.model = self._load()
         self.observation_size = self.model.nq + self.model.nv - self.unseen
