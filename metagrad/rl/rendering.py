@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from ctypes.util import find_library
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,9 +22,10 @@ Array = np.ndarray[Any, Any]
 
 
 def headless() -> None:
-    """Where there is no display, MuJoCo is to draw by EGL; it looks when it is imported."""
-    if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        os.environ.setdefault("MUJOCO_GL", "egl")
+    """Where there is no display, MuJoCo is to draw by EGL, if that is here; it looks when it is imported."""
+    display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if sys.platform == "linux" and not display and "MUJOCO_GL" not in os.environ and find_library("EGL"):
+        os.environ["MUJOCO_GL"] = "egl"
 
 
 @contextlib.contextmanager

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import OptionError, requires
 from ..operations import cumulative_sum, exp
-from ..transforms import stop_gradient
 from .trajectories import Batch, masked_mean
 
 if TYPE_CHECKING:
@@ -47,24 +46,21 @@ def likelihood_ratio(log_prob: Any, batch: Batch) -> Any:
 
 
 def dice(log_prob: Any, batch: Batch) -> Any:
-    """The mean of (box_t - box_{t-1}) A_t, where box_t = exp(x - stop_gradient(x)) of x = the sum of log pi_s, s <= t.
+    """The mean of (box_t - box_{t-1}) A_t, where box_t = exp of the sum over s <= t of log pi_s - log pi_old,s.
 
-    Right at every order. Its value is 0 where nothing is differentiated: a box is 1. Foerster et al. 2018, "DiCE: the
-    infinitely differentiable Monte Carlo estimator", with advantages as in Farquhar et al. 2019, "Loaded DiCE".
+    Right at every order. At the policy that drew the batch each box is 1, and the value 0. Foerster et al. 2018, "DiCE:
+    the infinitely differentiable Monte Carlo estimator", with advantages as in Farquhar et al. 2019, "Loaded DiCE". The
+    batch's own log-probabilities stand in the place of their stop_gradient: the same there, at every order, and
+    elsewhere what importance sampling says, so that a line search sees the function that was differentiated.
 
     >>> import metagrad as mg
     >>> one, two = mg.ones((1, 2)), mg.asarray([[2.0, 4.0]])
     >>> mg.grad(lambda x: dice(x, Batch(None, None, two, one, -one)))(-one)
     Tensor([[1., 2.]], dtype=float64)
     """
-    taken = log_prob * batch.mask
+    taken = (log_prob - batch.log_probs) * batch.mask
     upto = cumulative_sum(taken, axis=-1)
-    before = upto - taken
-    return masked_mean((_box(upto) - _box(before)) * batch.advantages, batch.mask)
-
-
-def _box(x: Any) -> Any:
-    return exp(x - stop_gradient(x))
+    return masked_mean((exp(upto) - exp(upto - taken)) * batch.advantages, batch.mask)
 
 
 SURROGATES = {"log_likelihood": log_likelihood, "likelihood_ratio": likelihood_ratio, "dice": dice}
