@@ -1,10 +1,10 @@
 """RESULTS.md from result files: every number in it was written by the program that measured it.
 
-    python benchmarks/report.py --sinusoid OUT [OUT ...] --omniglot OUT [OUT ...] --benchmarks FILE [FILE ...]
-        --planted FILE --verdicts FILE --to RESULTS.md
+    python benchmarks/report.py --sinusoid OUT [OUT ...] --omniglot OUT [OUT ...] --rl OUT [OUT ...]
+        --benchmarks FILE [FILE ...] --planted FILE --verdicts FILE --to RESULTS.md
 
-Each OUT is an output folder of `examples/sinusoid.py` or `examples/omniglot.py` (results.json, run.json), each FILE
-what a benchmark, planted_errors.py or verdicts.py wrote with `--json`. Sinusoid runs that differ in the seed only are
+Each OUT is an output folder of `examples/sinusoid.py`, `examples/omniglot.py`, or `examples/navigation2d.py` and
+`examples/locomotion.py` (results.json, run.json), each FILE what a benchmark, planted_errors.py or verdicts.py wrote with `--json`. Sinusoid runs that differ in the seed only are
 averaged.
 """
 
@@ -17,6 +17,7 @@ from pathlib import Path
 
 from report_checks import origin, planted_totals, verdict_totals
 from report_omniglot import omniglot
+from report_rl import reinforcement, ways
 from report_sinusoid import sinusoid
 from report_tables import Rows, read_run, table
 
@@ -30,6 +31,7 @@ def benchmark(path: Path) -> list[str]:
         lines += [f"### {title}", ""]
         lines += _contenders([row for row in own if "contender" in row])
         lines += _kernels([row for row in own if "shape" in row])
+        lines += ways([way for row in own for way in row.get("ways", [])])
         for row in own:
             for what, value, bound in row.get("claims", []):
                 verdict = "" if bound is None else f", asked at most {bound:g}: {'met' if value <= bound else 'MISSED'}"
@@ -108,6 +110,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--sinusoid", type=Path, nargs="+", default=[], metavar="OUT")
     parser.add_argument("--omniglot", type=Path, nargs="+", default=[], metavar="OUT")
+    parser.add_argument("--rl", type=Path, nargs="+", default=[], metavar="OUT")
     parser.add_argument("--benchmarks", type=Path, nargs="+", default=[], metavar="FILE")
     parser.add_argument("--planted", type=Path, metavar="FILE", help="of planted_errors.py")
     parser.add_argument("--verdicts", type=Path, metavar="FILE", help="of verdicts.py")
@@ -119,6 +122,8 @@ def main() -> int:
         lines += sinusoid([read_run(folder) for folder in args.sinusoid])
     if args.omniglot:
         lines += omniglot([read_run(folder) for folder in args.omniglot])
+    if args.rl:
+        lines += reinforcement([read_run(folder) for folder in args.rl])
     if args.planted or args.verdicts:
         lines += checks(args.planted, args.verdicts)
     if args.benchmarks:

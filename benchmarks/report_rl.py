@@ -1,0 +1,128 @@
+"""The sections of RESULTS.md on reinforcement learning: returns by environment, method and steps, and the targets."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from report_tables import Rows, Run, origins, table
+
+LABELS = {
+    "maml": "MAML",
+    "fomaml": "first-order MAML",
+    "context": "context vector",
+    "pretrained": "pretrained",
+    "random": "random",
+    "oracle": "oracle",
+}
+ENVIRONMENTS = {
+    "navigation2d": "2D navigation",
+    "cheetah-dir": "Half-cheetah, direction",
+    "cheetah-vel": "Half-cheetah, goal velocity",
+    "ant-dir": "Ant, direction",
+    "ant-vel": "Ant, goal velocity",
+}
+SHORT = 100
+"""Iterations below which a run is said to be short."""
+
+
+class Target(NamedTuple):
+    """A bound on a mean return, by so many iterations or more."""
+
+    env: str
+    steps: int
+    least: float
+    published: float
+    iterations: int = 100
+
+
+TARGETS = (
+    Target("navigation2d", 1, -13.0, -11.7),
+    Target("navigation2d", 3, -4.5, -3.2),
+)
+ABOVE = (("cheetah-dir", 1, ("pretrained", "random")),)
+"""Environments where MAML is to be above others after so many steps, by more than both intervals."""
+
+
+def reinforcement(runs: list[Run]) -> list[str]:
+    """The section on the experiments: a table for each environment and seed, then the targets."""
+    lines = ["## Meta-reinforcement learning", ""]
+    for run in runs:
+        lines += _environment(run)
+    return [*lines, *_targets(runs), "", *origins(runs), ""]
+
+
+def _environment(run: Run) -> list[str]:
+    rows, settings = run.rows, run.origin["settings"]
+    env, seed, tasks = rows[0]["env"], rows[0]["seed"], rows[0]["tasks"]
+    longest = max(r["iterations"] for r in rows)
+    short = f" A short run: {longest} iterations." if longest < SHORT else ""
+    steps = sorted({r["steps"] for r in rows})
+    body = []
+    for method in LABELS:
+        own = {r["steps"]: r for r in rows if r["method"] == method}
+        if own:
+            iterations = own[steps[0]]["iterations"]
+            body.append([LABELS[method], f"{iterations:,}" if iterations else "", *[_cell(own[s]) for s in steps]])
+    header = ["method", "iterations", *[f"{s} step{'s' * (s != 1)}" for s in steps]]
+    return [
+        f"### {ENVIRONMENTS[env]}, inner step {settings['inner_lr']:g}, seed {seed}",
+        "",
+        f"Mean return on {tasks} fixed tasks, {settings['test_rollouts']} trajectories each at every step, with its 95%"
+        f" CI over tasks.{short}",
+        "",
+        *table(header, body),
+        "",
+    ]
+
+
+def _cell(row: dict[str, Any]) -> str:
+    return "none" if row["return"] is None else f"{row['return']:.2f} ± {row['ci95']:.2f}"
+
+
+def _found(rows: Rows, method: str, steps: int) -> dict[str, Any] | None:
+    return next((r for r in rows if (r["method"], r["steps"]) == (method, steps)), None)
+
+
+def _targets(runs: list[Run]) -> list[str]:
+    """Which targets are met by the runs that are long enough."""
+    body = []
+    for run in runs:
+        env, seed = run.rows[0]["env"], run.rows[0]["seed"]
+        for target in TARGETS:
+            row = _found(run.rows, "maml", target.steps)
+            if env == target.env and row is not None and row["iterations"] >= target.iterations:
+                met = "met" if row["return"] >= target.least else "MISSED"
+                what = f"MAML, {ENVIRONMENTS[env]}, after {target.steps}, seed {seed} (published {target.published:g})"
+                body.append([what, _cell(row), f"at least {target.least:g}", met])
+        for above, steps, others in ABOVE:
+            row = _found(run.rows, "maml", steps)
+            for other in others:
+                beside = _found(run.rows, other, steps)
+                if env != above or row is None or beside is None or row["iterations"] < SHORT:
+                    continue
+                met = row["return"] - row["ci95"] > beside["return"] + beside["ci95"]
+                what = f"MAML, {ENVIRONMENTS[env]}, after {steps}, seed {seed}, above {LABELS[other]}"
+                body.append([what, _cell(row), f"above {_cell(beside)}", "met" if met else "MISSED"])
+    return table(["target", "mean return", "asked", ""], body) if body else []
+
+
+def ways(rows: Rows) -> list[str]:
+    """The table of a benchmark of Hessian-vector products."""
+    if not rows:
+        return []
+    header = ["product by", "relative error", "ms a product", "ms to record", "KL of the first step", "gain"]
+    body = [
+        [
+            r["way"] + (" \\*" if r["indefinite"] else ""),
+            f"{r['error']:.1e}",
+            f"{r['seconds'] * 1e3:.0f}",
+            f"{r['recorded_s'] * 1e3:.0f}",
+            f"{r['kl']:.4f}",
+            f"{r['gain']:.4f}",
+        ]
+        for r in rows
+    ]
+    note = f"The KL is meant to be {rows[0]['meant_kl']:g}, by the quadratic model, before any line search."
+    if any(r["indefinite"] for r in rows):
+        note += " \\* Conjugate gradient met a direction of no positive curvature."
+    return [*table(header, body), "", note, ""]
