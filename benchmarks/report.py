@@ -3,9 +3,9 @@
     python benchmarks/report.py --sinusoid OUT [OUT ...] --omniglot OUT [OUT ...] --rl OUT [OUT ...]
         --benchmarks FILE [FILE ...] --planted FILE --verdicts FILE --to RESULTS.md
 
-Each OUT is an output folder of `examples/sinusoid.py`, `examples/omniglot.py`, or `examples/navigation2d.py` and
-`examples/locomotion.py` (results.json, run.json), each FILE what a benchmark, planted_errors.py or verdicts.py wrote with `--json`. Sinusoid runs that differ in the seed only are
-averaged.
+Each OUT is an output folder of `examples/sinusoid.py`, `examples/omniglot.py`, `examples/navigation2d.py` or
+`examples/locomotion.py` (results.json, run.json), each FILE what a benchmark, planted_errors.py or verdicts.py wrote
+with `--json`. Sinusoid runs that differ in the seed only are averaged.
 """
 
 from __future__ import annotations
