@@ -19,6 +19,7 @@ ROOMS = (
     "metagrad.nn.initializers",
     "metagrad.optim",
     "metagrad.random",
+    "metagrad.rl",
     "metagrad.testing",
     "metagrad.testing.strategies",
 )
