@@ -76,7 +76,7 @@ class Experiment:
         self.best: meta.Best | None = None
 
     def train(self) -> Any:
-        """The parameters that scored highest on tasks of their own, after the inner steps."""
+        """The parameters with the highest mean return after 1 to 3 steps, as in the test, on tasks of their own."""
         args, learner = self.args, self.learner
         state = learner.init(mg.random.key(args.seed))
         if not self.method.trained:
@@ -84,7 +84,7 @@ class Experiment:
         seen = self.family.sample_tasks(self._generator(2), args.tasks)
 
         def validate(state: Any) -> float:
-            return float(learner.returns(state.params, seen, self._generator(3))[:, -1].mean())
+            return float(self.adapted(state.params, seen, args.rollouts, self._generator(3))[1][:, 1:].mean())
 
         trainer = meta.Trainer(
             learner.step,

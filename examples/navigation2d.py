@@ -52,7 +52,7 @@ def _paths(plt: Any, name: str, trained: dict[str, Any]) -> Any:
         axes[0][column].set_title(f"after {column} step{'s' * (column != 1)}", fontsize=11)
         for row, goal in enumerate(SHOWN):
             axis = axes[row][column]
-            for k in range(5):
+            for k in range(min(5, found.mask.shape[1])):
                 path = found.observations[row, k][found.mask[row, k] > 0]
                 axis.plot(path[:, 0], path[:, 1], lw=1.1, alpha=0.8)
             axis.plot(0, 0, "s", color="black", ms=5)

@@ -1,0 +1,153 @@
+"""The examples of reinforcement learning run as a person runs them, and what they print and write is right."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import signal
+import time
+
+import pytest
+from example_runs import EXAMPLES, run, start
+
+KEYS = {"method", "env", "steps", "return", "ci95", "tasks", "iterations", "seed"}
+SMALL = ("--iterations", 2, "--tasks", 3, "--rollouts", 3, "--test-tasks", 4, "--test-rollouts", 3, "--seed", 2)
+METHODS = ("maml", "context", "pretrained", "random", "oracle")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A small run of all methods."""
+    out = tmp_path_factory.mktemp("navigation")
+    code, output, errors = run("navigation2d.py", *SMALL, "--out", out)
+    assert code == 0, errors
+    return out, output
+
+
+def test_navigation_writes_a_row_for_each_method_and_step(whole):
+    rows = json.loads((whole[0] / "results.json").read_text())
+    assert all(set(row) == KEYS for row in rows)
+    assert [(r["method"], r["steps"]) for r in rows] == [(m, s) for m in METHODS for s in range(4)]
+    assert {(r["env"], r["tasks"], r["seed"]) for r in rows} == {("navigation2d", 4, 2)}
+    assert {r["iterations"] for r in rows if r["method"] == "random"} == {0}
+    assert {r["iterations"] for r in rows if r["method"] != "random"} == {2}
+    assert all(-200 < r["return"] < 0 < r["ci95"] for r in rows)
+
+
+def test_navigation_prints_the_rows_as_a_table(whole):
+    out, output = whole
+    rows = json.loads((out / "results.json").read_text())
+    printed = re.findall(r"(-?\d+\.\d{2}) ±(\d+\.\d{2})", output)
+    assert printed == [(f"{r['return']:.2f}", f"{r['ci95']:.2f}") for r in rows]
+
+
+def test_navigation_draws_its_pictures_and_says_where_its_numbers_come_from(whole):
+    out, output = whole
+    names = {f"trajectories-{m}.png" for m in METHODS} | {"return-by-step.png", "training.png"}
+    assert {p.name for p in out.glob("*.png")} == names
+    assert all(name in output for name in names)
+    origin = json.loads((out / "run.json").read_text())
+    assert set(origin["best"]) == set(origin["parts"]) == set(METHODS)
+    assert {"simulation", "policy", "inner gradient", "outer step"} <= set(origin["parts"]["maml"])
+
+
+def test_an_oracle_s_return_does_not_change_with_steps(whole):
+    rows = json.loads((whole[0] / "results.json").read_text())
+    assert len({r["return"] for r in rows if r["method"] == "oracle"}) == 1
+    assert len({r["return"] for r in rows if r["method"] == "random"}) == 4
+
+
+def test_navigation_resumed_gives_the_same_results(whole, tmp_path):
+    options = [*SMALL, "--methods", "maml", "random", "--out", tmp_path]
+    options[1] = 1
+    assert run("navigation2d.py", *options)[0] == 0
+    options[1] = 2
+    assert run("navigation2d.py", "--resume", *options)[0] == 0
+    rows = json.loads((whole[0] / "results.json").read_text())
+    expected = [r for r in rows if r["method"] in ("maml", "random")]
+    assert json.loads((tmp_path / "results.json").read_text()) == expected
+
+
+@pytest.mark.parametrize("outer", ["adam", "ppo"])
+def test_other_outer_updates_and_surrogates_run(outer, tmp_path):
+    options = ("--outer", outer, "--surrogate", "dice", "--first-order", "--methods", "maml", "--out", tmp_path)
+    code, output, errors = run("navigation2d.py", *SMALL, *options)
+    assert code == 0, errors
+    assert "first-order MAML" in output
+
+
+def test_navigation_stopped_by_ctrl_c_says_one_sentence_and_goes_on(tmp_path):
+    options = ("--iterations", 100_000, "--tasks", 2, "--rollouts", 2, "--methods", "maml", "--out", tmp_path)
+    process = start("navigation2d.py", *options)
+    checkpoint = tmp_path / "maml" / "checkpoint.safetensors"
+    end = time.monotonic() + 60
+    while not checkpoint.exists():
+        assert time.monotonic() < end
+        assert process.poll() is None
+        time.sleep(0.01)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert re.search(r"MAML, navigation2d: stopped after \d+ iterations, saved in \S+; --resume goes on from", errors)
+    code, _, errors = run("navigation2d.py", "--resume", "--inner-lr", 0.1, *options)
+    assert code == 1
+    assert "requires the run's own settings, with inner_lr = 0.5 but got inner_lr = 0.1" in errors
+
+
+@pytest.mark.parametrize("env", ["cheetah-dir", "cheetah-vel", "ant-dir", "ant-vel"])
+def test_locomotion_runs_in_every_environment(env, tmp_path):
+    pytest.importorskip("mujoco", reason="needs MuJoCo: pip install metagrad[rl]")
+    code, output, errors = run(
+        "locomotion.py",
+        "--env",
+        env,
+        *SMALL,
+        "--methods",
+        "maml",
+        "random",
+        "--out",
+        tmp_path,
+        METAGRAD_NUM_THREADS="1",
+    )
+    assert code == 0, errors
+    rows = json.loads((tmp_path / "results.json").read_text())
+    assert [(r["method"], r["steps"], r["env"]) for r in rows] == [
+        (m, s, env) for m in ("maml", "random") for s in range(4)
+    ]
+    film = tmp_path / f"{env}.gif"
+    assert film.exists() or "No animation: [frames] requires a display" in output
+    if film.exists():
+        assert film.read_bytes().startswith(b"GIF8")
+
+
+def test_each_environment_has_the_paper_s_setting(monkeypatch):
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    locomotion = importlib.import_module("locomotion")
+    found = {env: locomotion.parse(["--env", env]) for env in locomotion.ENVIRONMENTS}
+    assert {env: (a.inner_lr, a.rollouts, a.tasks, a.max_kl) for env, a in found.items()} == {
+        "cheetah-dir": (0.1, 20, 40, 0.02),
+        "cheetah-vel": (0.1, 20, 40, 0.01),
+        "ant-dir": (0.1, 40, 40, 0.01),
+        "ant-vel": (0.1, 20, 40, 0.01),
+    }
+    navigation = importlib.import_module("navigation2d").parse([])
+    assert (navigation.inner_lr, navigation.rollouts, navigation.tasks, navigation.max_kl) == (0.5, 20, 20, 0.01)
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (["--outer", "magic"], 2, "invalid choice: 'magic'"),
+        (["--surrogate", "magic"], 2, "invalid choice: 'magic'"),
+        (["--tasks", "0"], 2, "requires a whole number, at least 1, but got 0"),
+        (["--inner-lr", "fast"], 2, "requires a number that is not negative but got fast"),
+        (["--max-kl", "0"], 1, "[TRPO] requires a max_kl between 0 and inf but got 0.0"),
+    ],
+)
+def test_bad_options_are_one_sentence_before_training(options, code, words, tmp_path):
+    found, output, errors = run("navigation2d.py", *options, "--out", tmp_path)
+    assert (found, output) == (code, "")
+    assert words in errors
+    assert "Traceback" not in errors
