@@ -63,11 +63,12 @@ def dice(log_prob: Any, batch: Batch) -> Any:
     return masked_mean((exp(upto) - exp(upto - taken)) * batch.advantages, batch.mask)
 
 
-SURROGATES = {"log_likelihood": log_likelihood, "likelihood_ratio": likelihood_ratio, "dice": dice}
+_BY_NAME = {"log_likelihood": log_likelihood, "likelihood_ratio": likelihood_ratio, "dice": dice}
+SURROGATES = tuple(_BY_NAME)
 
 
 def surrogate(name: str) -> Surrogate:
     """The surrogate of a name; raises OptionError for another."""
-    if name not in SURROGATES:
+    if name not in _BY_NAME:
         raise OptionError(requires("surrogate", f"one of {', '.join(SURROGATES)}", repr(name)))
-    return SURROGATES[name]
+    return _BY_NAME[name]
