@@ -1,6 +1,7 @@
 """A run that is stopped, killed or broken loses nothing: it continues bit for bit, or says in one sentence why not."""
 
 import json
+import math
 import os
 import random
 import signal
@@ -350,3 +351,19 @@ def test_a_run_afresh_forgets_the_best_of_the_one_before(tmp_path):
 def test_a_validation_that_is_not_finite_is_one_sentence(tmp_path):
     with pytest.raises(NonFiniteError, match=r"NaN or infinity in \['validation'\] at iteration 3; the last good"):
         counted(tmp_path, 20, validate=lambda state: float("nan"))
+
+
+def test_a_step_may_report_several_scalars_by_name(tmp_path):
+    def step(state, batch):
+        return state, {"gain": 0.5, "kl": mg.asarray(0.25)}
+
+    runs.train(tmp_path, 4, step=step)
+    assert meta.read_metrics(tmp_path) == [{"iteration": k, "gain": 0.5, "kl": 0.25} for k in (2, 4)]
+
+
+def test_one_of_several_scalars_that_is_nan_is_named(tmp_path):
+    def step(state, batch):
+        return state, {"gain": 0.5, "kl": math.nan}
+
+    with pytest.raises(NonFiniteError, match=r"NaN or infinity in \['loss'\]\['kl'\] at iteration 1"):
+        runs.train(tmp_path, 4, step=step)
