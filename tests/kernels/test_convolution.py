@@ -22,6 +22,7 @@ from metagrad_kernels.convolution import (
     weight_gradient,
 )
 from metagrad_kernels.convolution.cpu import CHUNK, PART
+from metagrad_kernels.tile import lanes
 
 ROUNDING = {np.dtype(np.float32): 4e-6, np.dtype(np.float64): 1e-14}
 
@@ -129,6 +130,18 @@ def assert_as_the_reference(implementation, x, w, g, geometry):
 @given(problem=problems())
 def test_the_implementations_agree(implementation, problem):
     assert_as_the_reference(implementation, *problem)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_gradient_of_few_channels_may_take_several_tiles_for_a_row_of_the_window(dtype):
+    rng = np.random.default_rng(0)
+    geometry = Geometry((1, 2), ((1, 0), (9, 3)))
+    w = rng.standard_normal((2, 2, 11, 7, 5)).astype(dtype)
+    assert w.shape[3] < cpu.FEW
+    assert math.prod(w.shape[2:4]) > 4 * lanes(w.itemsize)
+    g = rng.standard_normal((2, 3, *geometry.output_size((4, 21), (2, 11)), 5)).astype(dtype)
+    got, expected = (input_gradient(g, w, geometry, (4, 21), implementation=name) for name in ("cpu", "reference"))
+    assert_close(got, expected, 2 * 11 * 5)
 
 
 @pytest.mark.parametrize("channels", [3, 9])
@@ -263,11 +276,12 @@ def example(dtype=np.float32, tasks=3, n=5, size=9, channels=16, features=40):
     return x, w, g, geometry
 
 
-def test_the_number_of_threads_does_not_change_a_bit(use_threads):
+@pytest.mark.parametrize("channels", [3, 16])
+def test_the_number_of_threads_does_not_change_a_bit(use_threads, channels):
     results = []
     for count in (1, 2, 3, 7):
         use_threads(count)
-        results.append(all_three(*example(), "cpu"))
+        results.append(all_three(*example(size=40, channels=channels), "cpu"))
     for other in results[1:]:
         for a, b in zip(results[0], other, strict=True):
             np.testing.assert_array_equal(a, b)
@@ -278,6 +292,18 @@ def test_python_threads_may_call_at_once():
     for results in at_once(lambda: all_three(*example(), "cpu"), threads=4, times=20):
         for a, b in zip(expected, results, strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+@each_implementation
+@pytest.mark.parametrize("channels", [3, 16])
+def test_a_not_finite_cotangent_reaches_only_the_pixels_under_its_window(implementation, channels):
+    x, w, g, geometry = example(tasks=1, n=1, channels=channels)
+    clean = run(input_gradient, g, w, geometry, x.shape[2:4], implementation=implementation)
+    g[0, 0, -1, -1] = np.nan
+    spoiled = run(input_gradient, g, w, geometry, x.shape[2:4], implementation=implementation)
+    assert np.isnan(spoiled[0, 0, -2:, -2:]).all()
+    np.testing.assert_array_equal(spoiled[0, 0, :-2], clean[0, 0, :-2])
+    np.testing.assert_array_equal(spoiled[0, 0, :, :-2], clean[0, 0, :, :-2])
 
 
 @each_implementation

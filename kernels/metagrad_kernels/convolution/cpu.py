@@ -1,8 +1,9 @@
 """Numba: each result is made of register tiles that read the images where they lie, on all cores.
 
 A tile reads, for each tap of the window, the channels of one pixel. Images with very few channels get a border of zeros
-instead, so that a whole row of the window, which lies in one piece, is read at once. Weights and cotangents are padded
-to whole vectors of channels.
+instead, so that a whole row of the window, which lies in one piece, is read at once; and a tile of their gradient is
+what windows bring to a row of taps, which is then added up where windows meet. Weights and cotangents are padded to
+whole vectors of channels.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numba import types
 
 from ..jit import const, mutable
 from ..threads import Kernel
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from .geometry import Gathering, Geometry, Pair
 
 FEW = 8
-"""Images with fewer channels are read by rows of the window: a tap alone would bring too little work."""
+"""Images with fewer channels are read and made by rows of the window: a tap alone would bring too little work."""
 CHUNK = 1024
 """Pixels whose products are summed before the next are read: their cotangents stay in the cache."""
 PART = 4096
@@ -54,9 +56,18 @@ def input_gradient(
     g: NDArray[Any], w: NDArray[Any], geometry: Geometry, size: Pair, precision: str = "float32"
 ) -> NDArray[Any]:
     tasks, kh, kw, c, o = w.shape
-    x = np.empty((tasks, g.shape[1], *size, c), g.dtype)
-    b = _transposed(np.ascontiguousarray(w).reshape(tasks, kh * kw, c, o))
-    _gather(_flat(np.ascontiguousarray(g)), b, x, _plan(geometry, size, (kh, kw), backward, g.shape[1]))
+    n, (h, wide) = g.shape[1], size
+    x = np.empty((tasks, n, h, wide, c), g.dtype)
+    g, w = np.ascontiguousarray(g), np.ascontiguousarray(w)
+    if c >= FEW or kw == 1:
+        b = _transposed(w.reshape(tasks, kh * kw, c, o))
+        _gather(_flat(g), b, x, _plan(geometry, size, (kh, kw), backward, n))
+    elif x.size:
+        b = _transposed(w.reshape(tasks, kh, kw * c, o))
+        (top, _), (left, _) = geometry.padding
+        moves = kw, *geometry.stride, top, left, *geometry.dilation
+        cost = FLOP * math.prod(g.shape[2:]) * kh / h * b.shape[-1]
+        _kernel(_add_rows, x.dtype, c)(g, b, x, *moves, units=tasks * n * h, cost=cost)
     return x
 
 
@@ -162,11 +173,12 @@ def _transposed(w: NDArray[Any]) -> NDArray[Any]:
 
 
 @functools.cache
-def _kernel(function: Callable[..., None], dtype: np.dtype[Any]) -> Kernel:
+def _kernel(function: Callable[..., None], dtype: np.dtype[Any], *compiled_in: int) -> Kernel:
     read, written, table, row = const(dtype, 4), mutable(dtype, 4), const(_INT64, 2), const(_INT64, 1)
     arguments = {
         _transpose: (read, written),
         _gather_tiles: (read, read, written, table, row, row, row, const(dtype, 2), const(dtype, 1)),
+        _add_rows: (const(dtype, 5), read, mutable(dtype, 5), *compiled_in, *[types.intp] * 7),
         _outer_tiles: (read, read, mutable(dtype, 5), table),
     }[function]
     return Kernel(function, *arguments)
@@ -271,6 +283,61 @@ def _gather_tiles(
                     if image < n:
                         out[t, image, pixels[first_pixel + q], j:] = spill[m, : columns - j]
             j += here
+
+
+def _add_rows(
+    g: Any, b: Any, x: Any, c: int, kw: int, s: int, t: int, top: int, left: int, d: int, e: int, begin: int, end: int
+) -> None:
+    """Rows [begin, end) of x. Each window over a row brings g @ b to kw pixels of it, and is added to those.
+
+    g (tasks, n, oh, ow, o); b (tasks, kh, o, kw c in whole vectors); x (tasks, n, h, w, c). What several rows of
+    windows bring is one sum. Padding (top, left), strides (s, t), dilations (d, e).
+    """
+    n, oh, ow, o = g.shape[1:]
+    kh, width = b.shape[1], b.shape[3]
+    h, wide = x.shape[2:4]
+    size = x.itemsize
+    g_step, b_step = o * size, width * size
+    tiles = -(-ow // ROWS)
+    windows, weights = np.empty(kh, np.int64), np.empty(kh, np.int64)
+    rows = np.empty((kh, ROWS), np.int64)
+    b_rows = np.empty(kh, np.int64)
+    out_rows = np.empty(ROWS, np.int64)
+    brought = np.empty((tiles * ROWS, width), x.dtype)
+    zeros = np.zeros(width, x.dtype)
+    start = zeros.ctypes.data
+    for unit in range(begin, end):
+        image, y = divmod(unit, h)
+        taps = 0
+        for a in range(kh):
+            i, beside = divmod(y + top - a * d, s)
+            if beside == 0 and 0 <= i < oh:
+                windows[taps] = g.ctypes.data + (image * oh + i) * ow * g_step
+                weights[taps] = b.ctypes.data + (image // n * kh + a) * o * b_step
+                taps += 1
+        for tile in range(tiles):
+            for m in range(ROWS):
+                z = min(tile * ROWS + m, ow - 1)  # those beyond the last bring what is not read
+                for k in range(taps):
+                    rows[k, m] = windows[k] + z * g_step
+            j = 0
+            while j < width:
+                vectors = vectors_for(width - j, VECTOR_BYTES // size)
+                for k in range(taps):
+                    b_rows[k] = weights[k] + j * size
+                for m in range(ROWS):
+                    out_rows[m] = brought.ctypes.data + (tile * ROWS + m) * b_step + j * size
+                gathered(vectors, g, rows.ctypes.data, b_rows.ctypes.data, taps, o, b_step, start, out_rows.ctypes.data)
+                j += vectors * VECTOR_BYTES // size
+        row = x[image // n, image % n, y].reshape(-1)
+        row[:] = 0
+        for tap in range(kw):
+            shift = tap * e - left
+            first, last = max(0, -(shift // t)), min(ow, (wide - 1 - shift) // t + 1)
+            source, target = brought[first:, tap * c :], row[(first * t + shift) * c :]
+            for z in range(last - first):
+                for channel in range(c):  # a number known to the compiler
+                    target[z * t * c + channel] += source[z, channel]
 
 
 def _outer_tiles(x: Any, g: Any, w: Any, table: Any, begin: int, end: int) -> None:
