@@ -231,14 +231,16 @@ def _gather_tiles(
     width, columns = b.shape[3], out.shape[3]
     a_step, b_step, out_step = a.shape[3] * size, width * size, columns * size
     rows = np.empty((b.shape[1], ROWS), np.int64)
-    results = np.empty(ROWS, np.int64)
+    bases, firsts, results = np.empty(ROWS, np.int64), np.empty(ROWS, np.int64), np.empty(ROWS, np.int64)
     b_rows = np.empty(b.shape[1], np.int64)
     out_rows = np.empty(ROWS, np.int64)
     spill = np.empty((ROWS, 4 * VECTOR_BYTES // size), a.dtype)
+    out_pixels = out.reshape(-1, columns)
     per_task = 0
     for phase in range(len(phases)):
         per_task += -(-n * phases[phase, 0] // ROWS)
-    for unit in range(begin, end):
+    unit = begin
+    while unit < end:
         t, tile = divmod(unit, per_task)
         first_pixel = first_tap = first_source = phase = 0
         while True:
@@ -250,39 +252,43 @@ def _gather_tiles(
             first_pixel, first_tap, first_source = first_pixel + count, first_tap + steps, first_source + count * steps
             phase += 1
         image, q = divmod(tile * ROWS, count)
-        for m in range(ROWS):
-            if image < n:
-                base = a.ctypes.data + (t * n + image) * a.shape[2] * a_step
-                for k in range(steps):
-                    source = sources[first_source + q * steps + k]
-                    rows[k, m] = zeros.ctypes.data if source < 0 else base + source * a_step
-                results[m] = out.ctypes.data + ((t * n + image) * out.shape[2] + pixels[first_pixel + q]) * out_step
-            else:
-                rows[:, m] = zeros.ctypes.data
-                results[m] = 0
-            q += 1
-            if q == count:
-                image, q = image + 1, 0
-        j = 0
-        while j < width:
-            vectors = vectors_for(width - j, VECTOR_BYTES // size)
-            here = vectors * VECTOR_BYTES // size
-            for k in range(steps):
-                b_rows[k] = b.ctypes.data + ((t * b.shape[1] + taps[first_tap + k]) * depth * width + j) * size
-            whole = j + here <= columns
+        last = min(end, unit + tiles - tile)
+        while unit < last:
             for m in range(ROWS):
-                direct = whole and results[m] != 0
-                out_rows[m] = results[m] + j * size if direct else spill.ctypes.data + m * spill.shape[1] * size
-            first = start.ctypes.data + (t * width + j) * size
-            gathered(
-                vectors, a, rows.ctypes.data, b_rows.ctypes.data, steps, depth, b_step, first, out_rows.ctypes.data
-            )
-            if not whole:
+                if image < n:
+                    bases[m] = a.ctypes.data + (t * n + image) * a.shape[2] * a_step
+                    firsts[m] = first_source + q * steps
+                    results[m] = (t * n + image) * out.shape[2] + pixels[first_pixel + q]
+                    q += 1
+                    if q == count:
+                        image, q = image + 1, 0
+                else:
+                    bases[m], firsts[m], results[m] = bases[0], firsts[0], -1
+            for k in range(steps):
                 for m in range(ROWS):
-                    image, q = divmod(tile * ROWS + m, count)
-                    if image < n:
-                        out[t, image, pixels[first_pixel + q], j:] = spill[m, : columns - j]
-            j += here
+                    source = sources[firsts[m] + k]
+                    rows[k, m] = zeros.ctypes.data if source < 0 else bases[m] + source * a_step
+            j = 0
+            while j < width:
+                vectors = vectors_for(width - j, VECTOR_BYTES // size)
+                here = vectors * VECTOR_BYTES // size
+                for k in range(steps):
+                    b_rows[k] = b.ctypes.data + ((t * b.shape[1] + taps[first_tap + k]) * depth * width + j) * size
+                whole = j + here <= columns
+                for m in range(ROWS):
+                    direct = out.ctypes.data + results[m] * out_step + j * size
+                    spilled = spill.ctypes.data + m * spill.shape[1] * size
+                    out_rows[m] = direct if whole and results[m] >= 0 else spilled
+                first = start.ctypes.data + (t * width + j) * size
+                gathered(
+                    vectors, a, rows.ctypes.data, b_rows.ctypes.data, steps, depth, b_step, first, out_rows.ctypes.data
+                )
+                if not whole:
+                    for m in range(ROWS):
+                        if results[m] >= 0:
+                            out_pixels[results[m], j:] = spill[m, : columns - j]
+                j += here
+            unit += 1
 
 
 def _add_rows(
@@ -316,10 +322,9 @@ def _add_rows(
                 weights[taps] = b.ctypes.data + (image // n * kh + a) * o * b_step
                 taps += 1
         for tile in range(tiles):
-            for m in range(ROWS):
-                z = min(tile * ROWS + m, ow - 1)  # those beyond the last bring what is not read
-                for k in range(taps):
-                    rows[k, m] = windows[k] + z * g_step
+            for k in range(taps):
+                for m in range(ROWS):  # those beyond the last bring what is not read
+                    rows[k, m] = windows[k] + min(tile * ROWS + m, ow - 1) * g_step
             j = 0
             while j < width:
                 vectors = vectors_for(width - j, VECTOR_BYTES // size)
