@@ -14,18 +14,19 @@ from .core.tensor import Tensor, to_public, to_value
 from .errors import DeviceError, requires
 
 _DLPACK_CPU = 1  # DLDeviceType
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h of glibc
 
 
 def keep_freed_memory() -> None:
-    """Let the C library keep up to 1 GB of freed memory for the next arrays instead of handing it back to the system.
+    """Let the C library keep freed memory for the next arrays instead of handing it back to the system.
 
     A meta-step frees all that it made, and the next makes it again: with glibc's defaults, a tenth of its time and more
-    is the system's, giving out fresh pages. Elsewhere it does nothing.
+    is the system's, giving out fresh pages. So the process keeps what it took at its peak, save more than 1 GB at the
+    end of its heap. Elsewhere it does nothing.
     """
     options = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if options is not None:
-        options(_M_MMAP_THRESHOLD, 32 << 20)  # the most that it allows
+        options(_M_MMAP_MAX, 0)  # no array gets a mapping of its own, which would end with it
         options(_M_TRIM_THRESHOLD, 1 << 30)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import sys
 from types import ModuleType, SimpleNamespace
 
@@ -24,6 +25,20 @@ def there(x=X):
 
 def on_device(x):
     return x.device.partition(":")[0] == DEVICE
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told to keep memory")
+@pytest.mark.parametrize("megabytes", [1, 100])
+def test_an_array_is_made_where_one_was_freed(megabytes):
+    import resource
+
+    def page_faults():
+        before = resource.getrusage(resource.RUSAGE_THREAD).ru_minflt
+        np.empty(megabytes << 20, np.uint8)[:] = 1
+        return resource.getrusage(resource.RUSAGE_THREAD).ru_minflt - before
+
+    page_faults()
+    assert page_faults() < 10  # of up to 25,600 pages
 
 
 @needs_cuda
