@@ -111,8 +111,12 @@ def _with_border(x: NDArray[Any], padding: tuple[Pair, Pair]) -> NDArray[Any]:
     tasks, n, h, wide, c = x.shape
     (top, bottom), (left, right) = padding
     shape = tasks, n, top + h + bottom, left + wide + right, c
-    bordered = np.zeros(math.prod(shape) + ROWS, x.dtype)[: math.prod(shape)].reshape(shape)
-    bordered[:, :, top : top + h, left : left + wide] = x
+    memory = np.empty(math.prod(shape) + ROWS, x.dtype)
+    memory[-ROWS:] = 0
+    bordered = memory[:-ROWS].reshape(shape)
+    if bordered.size:
+        rows = (v.reshape(tasks * n, v.shape[2], -1) for v in (np.ascontiguousarray(x), bordered))
+        _kernel(_border, x.dtype)(*rows, top, left * c, units=tasks * n, cost=0.15 * math.prod(shape[2:]))
     return bordered
 
 
@@ -176,6 +180,7 @@ def _transposed(w: NDArray[Any]) -> NDArray[Any]:
 def _kernel(function: Callable[..., None], dtype: np.dtype[Any], *compiled_in: int) -> Kernel:
     read, written, table, row = const(dtype, 4), mutable(dtype, 4), const(_INT64, 2), const(_INT64, 1)
     arguments = {
+        _border: (const(dtype, 3), mutable(dtype, 3), types.intp, types.intp),
         _transpose: (read, written),
         _gather_tiles: (read, read, written, table, row, row, row, const(dtype, 2), const(dtype, 1)),
         _add_rows: (const(dtype, 5), read, mutable(dtype, 5), *compiled_in, *[types.intp] * 7),
@@ -185,6 +190,23 @@ def _kernel(function: Callable[..., None], dtype: np.dtype[Any], *compiled_in: i
 
 
 # From here on the code is compiled. Addresses are integers; a row of zeros stands where the image ends.
+
+
+def _border(x: Any, bordered: Any, top: int, left: int, begin: int, end: int) -> None:
+    """Images [begin, end), given by rows of numbers, with zeros around them."""
+    h, wide = x.shape[1:]
+    step = bordered.shape[2]
+    for image in range(begin, end):
+        source, target = x[image].reshape(-1), bordered[image].reshape(-1)
+        target[: top * step + left] = 0
+        for i in range(h):
+            first = (top + i) * step + left
+            row, pixels = target[first : first + step], source[i * wide : (i + 1) * wide]
+            for j in range(wide):
+                row[j] = pixels[j]
+            for j in range(wide, len(row)):
+                row[j] = 0
+        target[(top + h) * step + left :] = 0
 
 
 def _transpose(w: Any, target: Any, begin: int, end: int) -> None:
