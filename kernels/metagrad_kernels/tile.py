@@ -68,6 +68,16 @@ class _Tile:
         """A row of a table."""
         return [self.load(self.address(table, _INT(8 * m)), _INT) for m in range(ROWS)]
 
+    def expect(self, out_rows: Any) -> None:
+        """Have the cache lines that will be written fetched meanwhile: a store waits for its line where that is far."""
+        pointer, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [pointer, *[flag] * 3])
+        prefetch = self.builder.module.declare_intrinsic("llvm.prefetch", [pointer], kind)
+        for row in self.addresses(out_rows):
+            for j in range(self.vectors):
+                line = self.builder.inttoptr(self.address(row, _INT(j * VECTOR_BYTES)), pointer)
+                self.builder.call(prefetch, [line, flag(1), flag(3), flag(1)])  # to write, to keep, data
+
     def finish(self, out_rows: Any) -> None:
         for row, sums in zip(self.addresses(out_rows), self.sums, strict=True):
             for j, total in enumerate(sums):
@@ -105,6 +115,7 @@ def _gathered(vectors: int) -> Any:
             _, rows, b_rows, taps, depth, step, first, out_rows = args
             tile = _Tile(builder, element, itemsize, vectors)
             tile.start([first] * ROWS)
+            tile.expect(out_rows)
             with cgutils.for_range(builder, taps, intp=_INT) as tap:
                 a = tile.addresses(tile.address(rows, tap.index, 8 * ROWS))
                 b = tile.load(tile.address(b_rows, tap.index, 8), _INT)
