@@ -14,8 +14,8 @@ from .differences import central_difference
 from .estimates import EPS, DomainError, Estimate, KinkError
 from .numeric import extent
 from .options import chosen_modes, require_numbers, require_whole
-from .other_ways import other_ways
-from .problem import ALIKE, Problem
+from .other_ways import OTHERWISE, other_ways
+from .problem import Problem
 from .report import Kink, Mismatch, Report, Verdict
 from .tables import noise
 from .worst import worst_element
@@ -139,7 +139,9 @@ def _check(problem: Problem, report: Report, rng: np.random.Generator, modes: Se
         if k == 1 and not report.mismatches:
             for name, mode, slopes in other_ways(problem, modes, v):
                 for i, (got, same, size) in enumerate(zip(slopes, found[mode][0], sizes, strict=True)):
-                    verdict = Verdict(1, name, problem.names[i], got, same, 0.0, f"plain {mode}", size, ALIKE * size)
+                    verdict = Verdict(
+                        1, name, problem.names[i], got, same, 0.0, f"plain {mode}", size, OTHERWISE * size
+                    )
                     if not verdict.agrees:
                         report.mismatches.append(Mismatch(verdict, v[i]))
         if report.mismatches:
@@ -205,7 +207,7 @@ def _verdict(
 
 def _held_to_the_function(problem: Problem, verdict: Verdict, size: float, i: int) -> Verdict:
     """A derivative by which the function would change by its rounding alone is nothing: held to the function's size."""
-    far = problem.flat or abs(verdict.expected) <= 10 * verdict.error
+    far = problem.flat or verdict.expected == 0
     natural = problem.natural(verdict.order, i, far)
     rounding = 64 * EPS * natural  # as of the sums that a bias has before it is normalised away
     nothing = size <= rounding and abs(verdict.expected) <= rounding + 10 * verdict.error

@@ -84,6 +84,20 @@ def one_sided_slopes(g: Callable[[float], float], *, step: float = STEP, rows: i
     raise KinkError(requires("one_sided_slopes", "a function with a slope on each side", got))
 
 
+def within_domain(g: Callable[[float], Any]) -> Callable[[float], Any]:
+    """g, with NaN where a step leads it to raise, as a decomposition does of a matrix that has left its domain."""
+
+    def inside(t: float) -> Any:
+        try:
+            return g(t)
+        except Exception:
+            if t == 0:
+                raise
+            return np.full(np.shape(g(0.0)), np.nan)
+
+    return inside
+
+
 def _first_table(g: Callable[[float], Any], middle: Any, step: float, rows: int, length: float) -> Table:
     for _ in range(40):
         probe = Table(g, middle, step, 1, length)

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 FACTORS = (-(2.0**20), 2.0**20, 2.0**-20)
 """Powers of two, which change no digit of what is linear."""
 
+OTHERWISE = 1e-7
+"""By so much of its size a derivative may differ: a cotangent's size may decide how an algorithm goes about it."""
+
 
 def other_ways(problem: Problem, modes: Sequence[str], v: Sequence[Any]) -> Iterator[tuple[str, str, list[float]]]:
     """(name, mode, derivatives along v's part in each argument alone): what must be as by the plain mode.

@@ -154,8 +154,11 @@ class Problem:
             x = self.point[i]
             turns = np.cos(np.arange(x.size) ** 2.0).reshape(x.shape) if abs(part) < 1 else 1.0  # without a pattern
             away[i] = x + part * np.where(x == 0, _length(x), x) * turns
-        with library.running(), np.errstate(all="ignore"):
-            beside = [np.asarray(library.leave(y)) for y in self.outputs(*map(library.argument, away))]
+        try:
+            with library.running(), np.errstate(all="ignore"):
+                beside = [np.asarray(library.leave(y)) for y in self.outputs(*map(library.argument, away))]
+        except Exception:  # outside of its domain
+            return found
         if [y.shape for y in beside] != [y.shape for y in found]:
             return found
         return [z if np.isfinite(z).all() else y for y, z in zip(found, beside, strict=True)]
@@ -186,7 +189,7 @@ class Problem:
             change = max(change, float(sum(np.abs(w * (z - y)).sum() for (w, y), z in zip(rows, kept, strict=True))))
         whole = float(sum(np.abs(w * y).sum() for w, y in rows))
         size = change if change > 64 * EPS * whole else whole
-        lengths = [min(1.0, x) for x in self.lengths] if far and self.flat else self.lengths
+        lengths = [min(1.0, x) for x in self.lengths] if far else self.lengths
         return size / min(lengths) ** (order - 1) / lengths[argument]
 
     @cached_property

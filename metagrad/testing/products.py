@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..core.pytree import flatten
 from ..errors import MissingRuleError, OptionError, ShapeError, requires
+from .differences import within_domain
 from .estimates import EPS, DomainError, Estimate, KinkError, Trial, number
+from .numeric import extent, moved
 from .options import chosen_modes, require_numbers
 from .problem import Problem
 from .report import Mismatch, Report, Verdict, Worst
+from .tables import noise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -99,7 +103,8 @@ def _compare(
     """
     with np.errstate(all="ignore"):
         hv = _flat(problem.twice(name, lambda: product(v)))
-        _compare_elements(report, problem, name, hv, expected, v, rtol)
+        lost = partial(_rounding, problem, product)
+        _compare_elements(report, problem, name, hv, expected, v, rtol, lost)
         hu = _flat(product(u))
         uhv, vhu = _flat(u) * hv, _flat(v) * hu
         size = max(abs(uhv).sum(), abs(vhu).sum())
@@ -108,7 +113,7 @@ def _compare(
             2, f"{name}, symmetry", "u . H v", uhv.sum(), vhu.sum(), error, "v . H u", size, rtol * size
         )
         if not symmetric.agrees and not report.mismatches:
-            _compare_elements(report, problem, name, hu, _numeric(problem, u), u, rtol)
+            _compare_elements(report, problem, name, hu, _numeric(problem, u), u, rtol, lost)
             if not report.mismatches:
                 report.notes.append(f"{name}: u . H v and v . H u differ by {symmetric.difference:.2g}, of {size:.2g}")
                 return
@@ -161,10 +166,37 @@ def _products(problem: Problem, hvp: Any, modes: Sequence[str]) -> dict[str, Cal
     return {mode: by(mode) for mode in modes}
 
 
+def _rounding(problem: Problem, product: Callable[[list[Any]], list[Any]], v: list[Any]) -> Any:
+    """What H v jumps by nearby, at most by as many digits as the gradient has lost there, too."""
+    point, length = problem.point, extent(problem.point, v)
+
+    def on_the_line(row: Callable[[], list[Any]]) -> Callable[[float], Any]:
+        def at(t: float) -> Any:
+            problem.point = moved(point, v, t)
+            try:
+                return _flat(row())
+            finally:
+                problem.point = point
+
+        return within_domain(at)
+
+    hv, gradient = on_the_line(lambda: product(v)), on_the_line(lambda: problem.gradient(problem.scalar))
+    share = np.max(noise(gradient, 1e-7 * length)) / max(float(np.max(abs(gradient(0.0)))), 1e-300)
+    near, far = noise(hv, 64 * EPS * length), noise(hv, 1e-7 * length)
+    return np.maximum(near, np.minimum(far, 100 * share * np.max(abs(hv(0.0)))))
+
+
 def _compare_elements(
-    report: Report, problem: Problem, name: str, hv: Any, expected: Estimate, v: list[Any], rtol: float
+    report: Report,
+    problem: Problem,
+    name: str,
+    hv: Any,
+    expected: Estimate,
+    v: list[Any],
+    rtol: float,
+    lost: Callable[[list[Any]], Any],
 ) -> None:
-    start = 0
+    start, rounding = 0, None
     for i, (argument, x, w) in enumerate(zip(problem.names, problem.point, v, strict=True)):
         part = slice(start, start + x.size)
         start += x.size
@@ -174,9 +206,12 @@ def _compare_elements(
         scale, natural = float(abs(expected.value).max()), problem.natural(2, i)
         if max(scale, float(abs(hv).max())) <= 16 * EPS * natural + 10 * float(abs(expected.error).max()):
             scale = max(scale, natural)
-        unseen = problem.flat | (abs(value) <= 10 * error)  # what a function that is saturated there rounds is nothing
+        unseen = problem.flat | (value == 0)  # what a function that is saturated there rounds is nothing
         floor = 64 * EPS * problem.natural(2, i, far=True) if unseen.any() else 0.0
         allowed = rtol * scale + 10 * error + np.where(unseen, floor, 0.0)
+        if (abs(got - value) > allowed).any():
+            rounding = lost(v) if rounding is None else rounding
+            allowed = allowed + 10 * np.nan_to_num(rounding[part])
         off = np.where(np.isfinite(got), abs(got - value) - allowed, np.inf)
         k = int(np.argmax(off))
         verdict = Verdict(

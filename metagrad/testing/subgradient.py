@@ -60,7 +60,7 @@ def _kink(problem: Problem, i: int, v: Any, g: Any, rtol: float) -> Kink | None:
             break
         error, given = max(left.error, right.error), float((g * part).sum())
         tolerance = rtol * max(abs(left.value), abs(right.value), float(abs(g * part).sum())) + 10 * error
-        if max(abs(left.value), abs(right.value)) <= 10 * error:  # flat, perhaps because it is saturated
+        if left.value == right.value == 0:  # flat, perhaps because it is saturated
             tolerance += 64 * EPS * problem.natural(1, i, far=True)
         where = problem.names[i]
         if v.size and np.count_nonzero(v) == 1:
