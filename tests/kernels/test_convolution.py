@@ -21,7 +21,8 @@ from metagrad_kernels.convolution import (
     input_gradient,
     weight_gradient,
 )
-from metagrad_kernels.convolution.cpu import CHUNK, PART
+from metagrad_kernels.convolution.cpu import PART
+from metagrad_kernels.convolution.loops import CHUNK
 from metagrad_kernels.tile import lanes
 
 ROUNDING = {np.dtype(np.float32): 4e-6, np.dtype(np.float64): 1e-14}
