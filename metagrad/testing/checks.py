@@ -208,8 +208,7 @@ def _verdict(
 def _held_to_the_function(problem: Problem, verdict: Verdict, size: float, i: int) -> Verdict:
     """A derivative by which the function would change by its rounding alone is nothing: held to the function's size."""
     far = problem.flat or verdict.expected == 0
-    natural = problem.natural(verdict.order, i, far)
-    rounding = 64 * EPS * natural  # as of the sums that a bias has before it is normalised away
+    natural, rounding = problem.natural(verdict.order, i, far), problem.unseen(verdict.order, i, far)
     nothing = size <= rounding and abs(verdict.expected) <= rounding + 10 * verdict.error
     if not nothing:
         return verdict

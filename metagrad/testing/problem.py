@@ -192,6 +192,13 @@ class Problem:
         lengths = [min(1.0, x) for x in self.lengths] if far else self.lengths
         return size / min(lengths) ** (order - 1) / lengths[argument]
 
+    def unseen(self, order: int, argument: int, far: bool = False) -> float:
+        """A derivative by which the function would change by rounding alone, as of the sums before a normalisation.
+
+        `far` is for functions that show nothing at the point: what hides it are larger numbers, such as logits.
+        """
+        return (1024 if far else 64) * EPS * self.natural(order, argument, far)
+
     @cached_property
     def flat(self) -> bool:
         """Whether the function does not change at all around the point, as a saturated one: it shows no derivative."""

@@ -207,7 +207,7 @@ def _compare_elements(
         if max(scale, float(abs(hv).max())) <= 16 * EPS * natural + 10 * float(abs(expected.error).max()):
             scale = max(scale, natural)
         unseen = problem.flat | (value == 0)  # what a function that is saturated there rounds is nothing
-        floor = 64 * EPS * problem.natural(2, i, far=True) if unseen.any() else 0.0
+        floor = problem.unseen(2, i, far=True) if unseen.any() else 0.0
         allowed = rtol * scale + 10 * error + np.where(unseen, floor, 0.0)
         if (abs(got - value) > allowed).any():
             rounding = lost(v) if rounding is None else rounding

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .differences import one_sided_slopes
-from .estimates import EPS, Estimate, KinkError, random_direction
+from .estimates import Estimate, KinkError, random_direction
 from .options import require_numbers, require_whole
 from .problem import Problem
 from .report import Kink, Report
@@ -61,7 +61,7 @@ def _kink(problem: Problem, i: int, v: Any, g: Any, rtol: float) -> Kink | None:
         error, given = max(left.error, right.error), float((g * part).sum())
         tolerance = rtol * max(abs(left.value), abs(right.value), float(abs(g * part).sum())) + 10 * error
         if left.value == right.value == 0:  # flat, perhaps because it is saturated
-            tolerance += 64 * EPS * problem.natural(1, i, far=True)
+            tolerance += problem.unseen(1, i, far=True)
         where = problem.names[i]
         if v.size and np.count_nonzero(v) == 1:
             where += f" at element {list(map(int, np.argwhere(v)[0]))}"

@@ -178,7 +178,7 @@ def _along(problem: Problem, order: int, v: list[Any], seed: int, redrawn: int) 
     coefficients = problem.twice(f"orders 1 to {order}", lambda: _coefficients(problem, order, v))
     length = extent(problem.point, v)
 
-    lost = 64 * EPS * max(problem.natural(1, i, far=True) for i in range(len(v))) if problem.flat else 0.0
+    lost = max(problem.unseen(1, i, far=True) for i in range(len(v))) if problem.flat else 0.0
 
     def at(scale: float) -> TaylorReport:
         return _remainders(g, coefficients, scale, length, lost, seed, redrawn)
