@@ -10,15 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import MissingRuleError, OptionError, requires
-from .differences import central_difference
-from .estimates import EPS, DomainError, Estimate, KinkError
-from .numeric import extent
+from .estimates import DomainError, Estimate, KinkError
+from .judgement import Number, alone
 from .options import chosen_modes, require_numbers, require_whole
 from .other_ways import OTHERWISE, other_ways
 from .problem import Problem
 from .report import Kink, Mismatch, Report, Verdict
-from .tables import noise
-from .worst import worst_element
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -115,37 +112,10 @@ def _check(problem: Problem, report: Report, rng: np.random.Generator, modes: Se
         sizes = np.max([parts for _, parts in found.values()], axis=0)
         for (_, d), mode, name in _extended(problem.library, chains, modes):
             for i, (got, estimate) in enumerate(zip(found[name][0], expected, strict=True)):
-                verdict = _verdict(k, name, problem.names[i], got, estimate, sizes[i], rtol)
-                if not verdict.agrees:
-                    verdict = _held_to_the_function(problem, verdict, sizes[i], i)
-                if not verdict.agrees:
-                    first, estimate = estimate, _confirmed(problem, base, v, i, estimate)
-                    verdict = _verdict(k, name, problem.names[i], got, estimate, sizes[i], rtol)
-                if not verdict.agrees:
-                    lost = _rounding(problem, base, d, mode, v, i)
-                    for found_so in (first, estimate):
-                        blurred = found_so._replace(error=max(float(found_so.error), lost))
-                        verdict = _verdict(k, name, problem.names[i], got, blurred, sizes[i], rtol)
-                        if verdict.agrees:
-                            where = f"order {k}, {name}, {problem.names[i]}"
-                            report.notes.append(f"{where}: the derivative itself is rounded, to about {lost:.0e}")
-                            break
-                if verdict.agrees and verdict.oracle_digits < report.min_digits:
-                    verdict = _held_to_the_function(problem, verdict, sizes[i], i)
-                report.verdicts.append(verdict)
-                if not verdict.agrees:
-                    worst = None
-                    if not report.mismatches:
-                        worst = worst_element(problem, base, d, mode, v[i], i, lambda s, e: rtol * s + 10 * e)
-                    report.mismatches.append(Mismatch(verdict, v[i], worst))
+                number = Number(problem, k, name, mode, base, d, v, i, got, sizes[i], rtol)
+                number.judge(estimate, report)
         if k == 1 and not report.mismatches:
-            for name, mode, slopes in other_ways(problem, modes, v):
-                for i, (got, same, size) in enumerate(zip(slopes, found[mode][0], sizes, strict=True)):
-                    verdict = Verdict(
-                        1, name, problem.names[i], got, same, 0.0, f"plain {mode}", size, OTHERWISE * size
-                    )
-                    if not verdict.agrees:
-                        report.mismatches.append(Mismatch(verdict, v[i]))
+            _hold_to_other_ways(problem, report, modes, v, {mode: found[mode][0] for mode in modes}, sizes)
         if report.mismatches:
             return
         if k < report.order:
@@ -154,6 +124,17 @@ def _check(problem: Problem, report: Report, rng: np.random.Generator, modes: Se
                 name: problem.library.along(mode, d, v)
                 for (_, d), mode, name in _extended(problem.library, chains, modes)
             }
+
+
+def _hold_to_other_ways(
+    problem: Problem, report: Report, modes: Sequence[str], v: list[Any], plain: dict[str, list[float]], sizes: Any
+) -> None:
+    """Hold first derivatives, which agree with the oracle, against the same by other ways."""
+    for name, mode, slopes in other_ways(problem, modes, v):
+        for i, (got, same, size) in enumerate(zip(slopes, plain[mode], sizes, strict=True)):
+            verdict = Verdict(1, name, problem.names[i], got, same, 0.0, f"plain {mode}", size, OTHERWISE * size)
+            if not verdict.agrees:
+                report.mismatches.append(Mismatch(verdict, v[i]))
 
 
 def _extended(library: Library, chains: dict[str, Scalar], modes: Sequence[str]) -> list[Any]:
@@ -165,14 +146,10 @@ def _extended(library: Library, chains: dict[str, Scalar], modes: Sequence[str])
     ]
 
 
-def _alone(v: Sequence[Any], i: int) -> list[Any]:
-    return [w if i == j else None for j, w in enumerate(v)]
-
-
 def _expected(problem: Problem, report: Report, base: Scalar, v: list[Any], i: int, modes: Sequence[str]) -> Estimate:
     """The numeric derivative along v's part in argument i. At a kink, what is given there is noted."""
     try:
-        estimate = problem.estimate(base, _alone(v, i))
+        estimate = problem.estimate(base, alone(v, i))
     except KinkError as error:
         if isinstance(error, DomainError):
             raise DomainError(f"{error} from {problem.names[i]}") from None
@@ -197,56 +174,3 @@ def _slopes(problem: Problem, mode: str, d: Scalar, v: list[Any]) -> tuple[list[
         return [float(p.sum()) for p in products], [float(abs(p).sum()) for p in products]
     found = [problem.pushed(d, [w if i == j else np.zeros_like(w) for j, w in enumerate(v)]) for i in range(len(v))]
     return found, [abs(x) for x in found]
-
-
-def _verdict(
-    order: int, chain: str, argument: str, got: float, expected: Estimate, size: float, rtol: float
-) -> Verdict:
-    value, error = float(expected.value), float(expected.error)
-    scale = max(abs(value), size if np.isfinite(size) else 0.0)
-    return Verdict(order, chain, argument, got, value, error, expected.oracle, scale, rtol * scale + 10 * error)
-
-
-def _held_to_the_function(problem: Problem, verdict: Verdict, size: float, i: int) -> Verdict:
-    """A derivative by which the function would change by its rounding alone is nothing: held to the function's size."""
-    far = problem.flat or verdict.expected == 0
-    natural, rounding = problem.natural(verdict.order, i, far), problem.unseen(verdict.order, i, far)
-    nothing = size <= rounding and abs(verdict.expected) <= rounding + 10 * verdict.error
-    if not nothing:
-        return verdict
-    return replace(verdict, scale=max(verdict.scale, natural), tolerance=max(verdict.tolerance, 2 * rounding))
-
-
-def _rounding(problem: Problem, base: Scalar, d: Scalar, mode: str, v: list[Any], i: int) -> float:
-    """The rounding of the derivative of d: of its largest intermediate value, and what it jumps by nearby.
-
-    Between points that differ in their last places this is the function's condition. A little further apart it shows
-    digits that were lost on the way, and is held to those that `base` has lost too: a derivative in float32 is wrong.
-    """
-    library, moves = problem.library, _alone(v, i)
-    whole = [np.zeros_like(x) if w is None else w for x, w in zip(problem.point, moves, strict=True)]
-    slope = library.along(mode, d, whole)
-    g, length = library.on_the_line(slope, problem.point, moves), extent(problem.point, moves)
-    below = library.on_the_line(base, problem.point, moves)
-    lost = 100 * float(noise(below, 1e-7 * length)) / max(abs(float(below(0.0))), 1e-300)
-    near, far = (float(noise(g, spacing * length)) for spacing in (64 * EPS, 1e-7))
-    jumps = max(near, far if lost > 1 else min(far, lost * abs(float(g(0.0)))))
-    return max(jumps if np.isfinite(jumps) else 0.0, EPS * library.largest(d, problem.point, whole))
-
-
-def _confirmed(problem: Problem, base: Scalar, v: list[Any], i: int, first: Estimate) -> Estimate:
-    """A number that is off is measured again, by other steps: the estimate that they agree on best, or the first.
-
-    Its error is then no less than what two of them differ by. So an oracle that overrates itself alarms nobody.
-    """
-    moves = _alone(v, i)
-    g, length = problem.library.on_the_line(base, problem.point, moves), extent(problem.point, moves)
-    first_step = first.tried[0].step if first.tried else problem.step
-    others = [central_difference(g, step=part * first_step, length=length) for part in (0.62, 0.22)]
-    if first.oracle != others[0].oracle:
-        best = min(others, key=lambda e: e.error)
-        return first if abs(first.value - best.value) <= 10 * best.error else best
-    pairs = itertools.combinations([first, *others], 2)
-    a, b = min(pairs, key=lambda pair: abs(pair[0].value - pair[1].value) + pair[0].error + pair[1].error)
-    better = min(a, b, key=lambda e: e.error)
-    return better._replace(error=max(better.error, abs(a.value - b.value)))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import requires
-from .estimates import DomainError, Estimate, KinkError
+from .estimates import OUTSIDE, DomainError, Estimate, KinkError
 from .scales import RATIO, STEP, at_other_scales, first_step
 from .tables import Table
 
@@ -49,7 +49,7 @@ def central_difference(
     table = _first_table(g, middle, step, rows, length)
     found = table.estimate()
     if table.steps[0] < step:
-        found = found._replace(note=f"steps above {table.steps[0]:.1e} leave the domain")
+        found = found._replace(note=f"steps above {table.steps[0]:.1e} leave the domain{_why(g)}")
     # Steps out of proportion to the argument show a slope that g has not at 0: none where rounding swallows them, or
     # that of points far away. There an error that is small beside the slope has to be small beside the value too.
     suited = first_step(length) == STEP or np.max(found.error) <= 1e-6 * np.max(abs(found.value))
@@ -84,18 +84,30 @@ def one_sided_slopes(g: Callable[[float], float], *, step: float = STEP, rows: i
     raise KinkError(requires("one_sided_slopes", "a function with a slope on each side", got))
 
 
-def within_domain(g: Callable[[float], Any]) -> Callable[[float], Any]:
-    """g, with NaN where a step leads it to raise, as a decomposition does of a matrix that has left its domain."""
+class WithinDomain:
+    """A function on a line, with NaN where a step leads it to raise, as a decomposition does outside of its domain.
 
-    def inside(t: float) -> Any:
+    `raised` is what it raised last, to be said where no step is small enough. At 0 it raises.
+    """
+
+    def __init__(self, g: Callable[[float], Any]) -> None:
+        self.g = g
+        self.raised: Exception | None = None
+
+    def __call__(self, t: float) -> Any:
         try:
-            return g(t)
-        except Exception:
+            return self.g(t)
+        except OUTSIDE as error:
             if t == 0:
                 raise
-            return np.full(np.shape(g(0.0)), np.nan)
+            self.raised = error
+            return np.full(np.shape(self.g(0.0)), np.nan)
 
-    return inside
+
+def _why(g: Callable[[float], Any]) -> str:
+    """What g raised outside of its domain, in brackets."""
+    raised = getattr(g, "raised", None)
+    return "" if raised is None else f" ({type(raised).__name__}: {str(raised).partition(chr(10))[0]})"
 
 
 def _first_table(g: Callable[[float], Any], middle: Any, step: float, rows: int, length: float) -> Table:
@@ -107,9 +119,9 @@ def _first_table(g: Callable[[float], Any], middle: Any, step: float, rows: int,
     else:
         (after, before), h = probe.pairs[0], probe.steps[0]
         got = f"{after} at {h:.1e} and {before} at {-h:.1e}" if after.ndim == 0 else f"none at steps of {h:.1e}"
-        raise DomainError(requires("central_difference", "finite values around the point", got))
+        raise DomainError(requires("central_difference", "finite values around the point", got + _why(g)))
     table = probe.extended(rows)
     if not table.finite:
-        got = table.size[~np.isfinite(table.size)][0]
+        got = f"{table.size[~np.isfinite(table.size)][0]}{_why(g)}"
         raise DomainError(requires("central_difference", "finite values around the point", got))
     return table

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 EPS = float(np.finfo(np.float64).eps)
 
 
+OUTSIDE = (ArithmeticError, ValueError, LookupError, RuntimeError)
+"""What functions raise for arguments outside of their domain: LinAlgError of NumPy and PyTorch is among them."""
+
+
 class NotAnalyticError(MetagradError, TypeError):
     """A program with an operation that means nothing on complex numbers: a complex step cannot measure it."""
 

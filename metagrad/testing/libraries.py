@@ -19,7 +19,7 @@ from ..errors import DTypeError, MissingRuleError, OptionError, TraceError, requ
 from ..operations import asarray, concat, multiply, reshape
 from ..operations import sum as sum_
 from ..transforms import grad, hvp, jvp, make_graph
-from .differences import central_difference, within_domain
+from .differences import WithinDomain, central_difference
 from .numeric import extent, largest_value, moved, numeric_derivative, plain
 from .scales import STEP
 
@@ -134,7 +134,7 @@ class Library:
             with self.running():
                 return np.asarray(self.leave(d(*map(self.argument, moved(point, direction, t)))), np.float64)
 
-        return within_domain(g)
+        return WithinDomain(g)
 
 
 class Metagrad(Library):

@@ -16,7 +16,7 @@ from ..core.tensor import Tensor, to_value
 from ..errors import ShapeError, TraceError, requires
 from ..operations import asarray
 from ..transforms import make_graph
-from .differences import central_difference, within_domain
+from .differences import WithinDomain, central_difference
 from .estimates import EPS, Estimate, NotAnalyticError, number
 from .scales import STEP
 
@@ -141,7 +141,7 @@ def numeric_derivative(
         def g(t: float) -> Any:
             return np.asarray(f(*[asarray(x) for x in moved(point, moves, t)]))
 
-        return central_difference(within_domain(g), step=step, length=extent(point, moves))
+        return central_difference(WithinDomain(g), step=step, length=extent(point, moves))
 
 
 def moved(point: Sequence[Array], direction: Sequence[Array], t: float) -> list[Array]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..core.pytree import flatten, leaf_names, unflatten
 from ..errors import DTypeError, OptionError, requires
-from .estimates import EPS, DomainError, NondeterministicError, random_direction
+from .estimates import EPS, OUTSIDE, DomainError, NondeterministicError, random_direction
 from .functions import as_function, require_own
 from .scales import STEP
 
@@ -157,7 +157,7 @@ class Problem:
         try:
             with library.running(), np.errstate(all="ignore"):
                 beside = [np.asarray(library.leave(y)) for y in self.outputs(*map(library.argument, away))]
-        except Exception:  # outside of its domain
+        except OUTSIDE:
             return found
         if [y.shape for y in beside] != [y.shape for y in found]:
             return found

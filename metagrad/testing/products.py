@@ -10,7 +10,7 @@ import numpy as np
 
 from ..core.pytree import flatten
 from ..errors import MissingRuleError, OptionError, ShapeError, requires
-from .differences import within_domain
+from .differences import WithinDomain
 from .estimates import EPS, DomainError, Estimate, KinkError, Trial, number
 from .numeric import extent, moved
 from .options import chosen_modes, require_numbers
@@ -178,7 +178,7 @@ def _rounding(problem: Problem, product: Callable[[list[Any]], list[Any]], v: li
             finally:
                 problem.point = point
 
-        return within_domain(at)
+        return WithinDomain(at)
 
     hv, gradient = on_the_line(lambda: product(v)), on_the_line(lambda: problem.gradient(problem.scalar))
     share = np.max(noise(gradient, 1e-7 * length)) / max(float(np.max(abs(gradient(0.0)))), 1e-300)

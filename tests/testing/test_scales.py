@@ -24,6 +24,7 @@ from metagrad.testing import (
     numpy_function,
     torch_function,
 )
+from metagrad.testing.differences import WithinDomain
 
 X = np.random.default_rng(0).normal(size=5)
 ONE_WAY = ("reverse",)
@@ -218,6 +219,46 @@ def test_a_kink_of_the_derivative_nearby_alarms_nobody(seed):
 def test_products_of_an_ill_conditioned_function_are_as_symmetric_as_it_allows():
     i = np.arange(8.0)
     assert check_hvp(mg.linalg.solve, [1 / (i[:, None] + i + 1), np.ones(8)])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_digits_that_a_derivative_loses_by_cancellation_alarm_nobody(seed, torch):
+    assert check_hvp(lambda z: mg.nn.softmax(z / 0.05), [np.array([1.0, 0.2, 0.0])], seed=seed)
+    b = np.random.default_rng(0).standard_normal((4, 6))
+    assert check_hvp(lambda b: mg.linalg.slogdet(b.T @ b + 1e-3 * mg.eye(6))[1], [b], seed=seed)
+    label = torch.tensor([0])
+    confident = torch_function(lambda z: torch.nn.functional.cross_entropy(z, label))
+    with suppress(NotMeasuredError):
+        assert check_gradients(confident, [np.array([[30.0, 0.0, 1.0, -1.0]])], seed=seed)
+
+
+def test_an_algorithm_that_goes_by_the_size_of_its_cotangent_alarms_nobody(torch):
+    assert check_gradients(torch_function(torch.matrix_exp), [np.random.default_rng(0).normal(size=(3, 3))])
+
+
+@pytest.mark.parametrize("check", [check_gradients, check_hvp, check_taylor, check_subgradient])
+@pytest.mark.parametrize("smallest", [0.1, 0.01, 1e-4])
+def test_a_step_at_which_the_function_raises_is_too_long(check, smallest):
+    def log_det(s):
+        return mg.sum(mg.log(mg.linalg.diagonal(mg.linalg.cholesky((s + s.T) / 2))))
+
+    assert check(log_det, [np.diag([1.0, smallest])])
+
+
+def test_where_every_step_raises_the_report_says_what_was_raised():
+    def only_there(x):
+        if float(mg.sum(x)) != 3.0:
+            raise ValueError("somewhere else")
+        return x**2
+
+    with pytest.raises(DomainError, match=r"finite values around the point but got .*\(ValueError: somewhere else\)"):
+        central_difference(WithinDomain(lambda t: np.asarray(only_there(mg.asarray([1.0 + t, 2.0])))))
+    with pytest.raises(TypeError, match="a mistake"):
+        central_difference(WithinDomain(lambda t: t**2 if t == 0 else mistaken()))
+
+
+def mistaken():
+    raise TypeError("a mistake")
 
 
 def test_a_function_may_be_as_large_as_float64():
