@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -32,3 +34,13 @@ def run(example, *options, cwd=None, **variables):
     process = start(example, *options, cwd=cwd, **variables)
     output, errors = process.communicate(timeout=120)
     return process.returncode, output, errors
+
+
+def rows_in(out):
+    """Those of results.json."""
+    return json.loads((out / "results.json").read_text())
+
+
+def printed(output):
+    """The means and halves of confidence intervals in a printed table, as they stand there."""
+    return re.findall(r"(-?\d+\.\d+) ±(\d+\.\d+)", output)

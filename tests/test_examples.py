@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 import pytest
-from example_runs import EXAMPLES, run, start
+from example_runs import EXAMPLES, printed, rows_in, run, start
 from places import CUPY, each_device
 
 KEYS = {"method", "shots", "steps", "mse", "ci95", "tasks", "iterations", "seed"}
@@ -28,7 +28,7 @@ def whole(tmp_path_factory):
 
 def test_sinusoid_writes_a_row_for_each_method_shots_and_step(whole):
     out, _ = whole
-    rows = json.loads((out / "results.json").read_text())
+    rows = rows_in(out)
     assert all(set(row) == KEYS for row in rows)
     assert [(r["shots"], r["method"], r["steps"]) for r in rows] == [
         (shots, method, steps)
@@ -42,9 +42,7 @@ def test_sinusoid_writes_a_row_for_each_method_shots_and_step(whole):
 
 def test_sinusoid_prints_the_rows_as_a_table(whole):
     out, output = whole
-    rows = json.loads((out / "results.json").read_text())
-    printed = re.findall(r"(\d+\.\d{3}) ±(\d+\.\d{3})", output)
-    assert printed == [(f"{r['mse']:.3f}", f"{r['ci95']:.3f}") for r in rows]
+    assert printed(output) == [(f"{r['mse']:.3f}", f"{r['ci95']:.3f}") for r in rows_in(out)]
 
 
 def test_sinusoid_draws_its_pictures_in_the_output_folder(whole):
@@ -68,9 +66,9 @@ def test_sinusoid_resumed_gives_the_same_results(whole, tmp_path):
     options = ("--shots", 5, "--test-tasks", 30, "--seed", 3, "--out", tmp_path, "--methods", "maml", "pretrained")
     assert run("sinusoid.py", "--iterations", 25, *options)[0] == 0
     assert run("sinusoid.py", "--iterations", 40, "--resume", *options)[0] == 0
-    rows = json.loads((out / "results.json").read_text())
+    rows = rows_in(out)
     expected = [r for r in rows if r["method"] in ("maml", "pretrained") and r["shots"] == 5]
-    assert json.loads((tmp_path / "results.json").read_text()) == expected
+    assert rows_in(tmp_path) == expected
     (before,) = json.loads((tmp_path / "run.json").read_text())["earlier"]
     assert before["settings"]["iterations"] == 25
 
@@ -80,7 +78,7 @@ def test_sinusoid_first_order_leaves_out_maml(tmp_path):
         "sinusoid.py", "--first-order", "--iterations", 20, "--shots", 5, "--inner-steps", 2, "--out", tmp_path
     )
     assert code == 0
-    rows = json.loads((tmp_path / "results.json").read_text())
+    rows = rows_in(tmp_path)
     assert {r["method"] for r in rows} == {"fomaml", "pretrained", "oracle"}
     assert "first-order MAML" in output
 
@@ -90,7 +88,7 @@ def test_sinusoid_learns_from_few_points(tmp_path):
     options = ("--iterations", 1500, "--shots", 10, "--test-tasks", 300, "--methods", "maml", "--out", tmp_path)
     code, _, errors = run("sinusoid.py", *options)
     assert code == 0, errors
-    mse = {r["steps"]: r["mse"] for r in json.loads((tmp_path / "results.json").read_text())}
+    mse = {r["steps"]: r["mse"] for r in rows_in(tmp_path)}
     assert mse[1] < 0.75 * mse[0]
     assert mse[10] < mse[1]
 

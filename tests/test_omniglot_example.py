@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 import signal
 import time
 
 import numpy as np
 import optree
 import pytest
-from example_runs import EXAMPLES, run, start
+from example_runs import EXAMPLES, printed, rows_in, run, start
 from places import each_device
 
 import metagrad as mg
@@ -59,10 +58,6 @@ SMALL = (
 )
 
 
-def rows(folder):
-    return json.loads((folder / "results.json").read_text())
-
-
 @pytest.fixture
 def main(monkeypatch):
     """The example's main in this process, with options of any type; returns the exit code."""
@@ -82,7 +77,7 @@ def whole(tmp_path_factory):
 
 
 def test_a_row_for_each_method_mode_and_step(whole):
-    found = rows(whole[0])
+    found = rows_in(whole[0])
     assert all(set(row) == KEYS for row in found)
     assert [(r["method"], r["mode"], r["steps"]) for r in found] == [
         (method, mode, steps)
@@ -99,14 +94,13 @@ def test_a_row_for_each_method_mode_and_step(whole):
 
 def test_the_table_says_the_same_as_the_rows(whole):
     out, output = whole
-    printed = re.findall(r"(\d+\.\d\d) ±(\d+\.\d\d)", output)
-    shown = [r for r in rows(out) if r["steps"] in (0, 1, 3, 5, 10)]
-    assert printed == [(f"{100 * r['accuracy']:.2f}", f"{100 * r['ci95']:.2f}") for r in shown]
+    shown = [r for r in rows_in(out) if r["steps"] in (0, 1, 3, 5, 10)]
+    assert printed(output) == [(f"{100 * r['accuracy']:.2f}", f"{100 * r['ci95']:.2f}") for r in shown]
     assert "the 5 queries of a task are normalised together" in output
 
 
 def test_a_new_last_layer_of_zeros_is_at_chance_and_pixels_are_above(whole):
-    accuracy = {(r["method"], r["steps"]): r["accuracy"] for r in rows(whole[0])}
+    accuracy = {(r["method"], r["steps"]): r["accuracy"] for r in rows_in(whole[0])}
     assert accuracy["finetune", 0] == pytest.approx(0.2, rel=1e-12)
     assert accuracy["nearest_neighbour_pixels", 0] > 0.3
 
@@ -142,7 +136,7 @@ def test_resumed_after_a_kill_is_the_unbroken_run_best_checkpoint_included(whole
     assert run("omniglot.py", *options, "--iterations", 10, "--resume")[0] == 0
     for name in ("checkpoint.safetensors", "metrics.jsonl"):
         assert (tmp_path / "maml" / name).read_bytes() == (whole[0] / "maml" / name).read_bytes()
-    assert rows(tmp_path) == [r for r in rows(whole[0]) if r["method"] == "maml"]
+    assert rows_in(tmp_path) == [r for r in rows_in(whole[0]) if r["method"] == "maml"]
 
 
 @pytest.mark.parametrize(
@@ -156,7 +150,7 @@ def test_resumed_after_a_kill_is_the_unbroken_run_best_checkpoint_included(whole
 def test_every_norm_trains_and_is_tested_in_the_modes_that_it_allows(options, modes, tmp_path, main):
     methods = ("--methods", "maml", "nearest_neighbour_features", "matching")
     assert main(*SMALL, "--iterations", 2, *options, *methods, "--out", tmp_path) == 0
-    found = rows(tmp_path)
+    found = rows_in(tmp_path)
     assert list(dict.fromkeys(r["mode"] for r in found)) == modes
     assert {r["norm"] for r in found} == {options[1]}
     names = {r["method"] for r in found}
@@ -224,7 +218,7 @@ def test_one_test_task_has_no_confidence_interval(main, tmp_path, capsys):
         main(*SMALL, "--iterations", 1, "--test-tasks", 1, "--methods", "nearest_neighbour_pixels", "--out", tmp_path)
         == 0
     )
-    assert [row["ci95"] for row in rows(tmp_path)] == [None]
+    assert [row["ci95"] for row in rows_in(tmp_path)] == [None]
     assert "±" not in capsys.readouterr().out
 
 
@@ -315,5 +309,5 @@ def test_on_a_device_the_numbers_are_the_cpu_s(device, tmp_path, main):
         tiny = ("--filters", 4, "--meta-batch", 2, "--validate-every", 2, "--test-tasks", 4, "--validation-tasks", 2)
         options = ("--dataset", "strokes", *tiny, "--iterations", 2, "--methods", "maml", "matching")
         assert main(*options, "--device", name, "--out", tmp_path / name) == 0
-        found.append([(row["method"], row["mode"], row["steps"], row["accuracy"]) for row in rows(tmp_path / name)])
+        found.append([(row["method"], row["mode"], row["steps"], row["accuracy"]) for row in rows_in(tmp_path / name)])
     assert found[0] == found[1]

@@ -9,7 +9,7 @@ import signal
 import time
 
 import pytest
-from example_runs import EXAMPLES, run, start
+from example_runs import EXAMPLES, printed, rows_in, run, start
 
 KEYS = {"method", "env", "steps", "return", "ci95", "tasks", "iterations", "seed"}
 SMALL = ("--iterations", 2, "--tasks", 3, "--rollouts", 3, "--test-tasks", 4, "--test-rollouts", 3, "--seed", 2)
@@ -26,7 +26,7 @@ def whole(tmp_path_factory):
 
 
 def test_navigation_writes_a_row_for_each_method_and_step(whole):
-    rows = json.loads((whole[0] / "results.json").read_text())
+    rows = rows_in(whole[0])
     assert all(set(row) == KEYS for row in rows)
     assert [(r["method"], r["steps"]) for r in rows] == [(m, s) for m in METHODS for s in range(4)]
     assert {(r["env"], r["tasks"], r["seed"]) for r in rows} == {("navigation2d", 4, 2)}
@@ -37,9 +37,7 @@ def test_navigation_writes_a_row_for_each_method_and_step(whole):
 
 def test_navigation_prints_the_rows_as_a_table(whole):
     out, output = whole
-    rows = json.loads((out / "results.json").read_text())
-    printed = re.findall(r"(-?\d+\.\d{2}) ±(\d+\.\d{2})", output)
-    assert printed == [(f"{r['return']:.2f}", f"{r['ci95']:.2f}") for r in rows]
+    assert printed(output) == [(f"{r['return']:.2f}", f"{r['ci95']:.2f}") for r in rows_in(out)]
 
 
 def test_navigation_draws_its_pictures_and_says_where_its_numbers_come_from(whole):
@@ -53,7 +51,7 @@ def test_navigation_draws_its_pictures_and_says_where_its_numbers_come_from(whol
 
 
 def test_an_oracle_s_return_does_not_change_with_steps(whole):
-    rows = json.loads((whole[0] / "results.json").read_text())
+    rows = rows_in(whole[0])
     assert len({r["return"] for r in rows if r["method"] == "oracle"}) == 1
     assert len({r["return"] for r in rows if r["method"] == "random"}) == 4
 
@@ -64,9 +62,9 @@ def test_navigation_resumed_gives_the_same_results(whole, tmp_path):
     assert run("navigation2d.py", *options)[0] == 0
     options[1] = 2
     assert run("navigation2d.py", "--resume", *options)[0] == 0
-    rows = json.loads((whole[0] / "results.json").read_text())
+    rows = rows_in(whole[0])
     expected = [r for r in rows if r["method"] in ("maml", "random")]
-    assert json.loads((tmp_path / "results.json").read_text()) == expected
+    assert rows_in(tmp_path) == expected
 
 
 @pytest.mark.parametrize("outer", ["adam", "ppo"])
@@ -112,7 +110,7 @@ def test_locomotion_runs_in_every_environment(env, tmp_path):
         METAGRAD_NUM_THREADS="1",
     )
     assert code == 0, errors
-    rows = json.loads((tmp_path / "results.json").read_text())
+    rows = rows_in(tmp_path)
     assert [(r["method"], r["steps"], r["env"]) for r in rows] == [
         (m, s, env) for m in ("maml", "random") for s in range(4)
     ]

@@ -233,7 +233,7 @@ def test_digits_that_a_derivative_loses_by_cancellation_alarm_nobody(seed, torch
 
 
 def test_an_algorithm_that_goes_by_the_size_of_its_cotangent_alarms_nobody(torch):
-    assert check_gradients(torch_function(torch.matrix_exp), [np.random.default_rng(0).normal(size=(3, 3))])
+    assert check_gradients(torch_function(torch.matrix_exp), [np.random.default_rng(1).normal(size=(3, 3))])
 
 
 @pytest.mark.parametrize("check", [check_gradients, check_hvp, check_taylor, check_subgradient])
