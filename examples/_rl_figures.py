@@ -71,5 +71,6 @@ def training(plt: Any, trained: Trained) -> Any:
         return None
     axis.set(xlabel="training iteration", ylabel="mean return of the meta-batch")
     axis.set_title("before and after one inner step")
+    axis.xaxis.get_major_locator().set_params(integer=True)
     axis.legend(fontsize=8, ncols=2)
     return figure
