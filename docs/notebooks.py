@@ -38,7 +38,12 @@ def is_executed(path: Path) -> bool:
 
 
 def execute_all(app: Sphinx) -> None:
-    """After the gallery has written them, and only those that it has written anew; its archives then hold these."""
+    """After the gallery has written them, and only those that it has written anew; its archives then hold these.
+
+    With `-D plot_gallery=0` no lesson is run, so no notebook is either.
+    """
+    if str(app.config.plot_gallery) in ("0", "False"):
+        return
     folder = Path(app.srcdir) / "lessons"
     written = [path for path in sorted(folder.glob("*.ipynb")) if not is_executed(path)]
     for path in written:

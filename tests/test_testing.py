@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import metagrad as mg
-from metagrad.errors import DTypeError, OptionError
+from metagrad.errors import DTypeError, OptionError, ShapeError
 from metagrad.testing import (
     KinkError,
     NotAnalyticError,
@@ -142,3 +142,5 @@ def test_bad_requests_get_one_sentence():
         check_gradients(mg.sin, X, modes=("sideways",))
     with pytest.raises(DTypeError, match="floating-point arguments and results"):
         check_gradients(lambda x: x > 0, X)
+    with pytest.raises(ShapeError, match=r"requires an argument that has elements but got shapes \(0, 3\)"):
+        check_gradients(mg.sin, [np.ones((0, 3))])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from ..core.pytree import flatten, leaf_names, unflatten
-from ..errors import DTypeError, OptionError, requires
+from ..errors import DTypeError, OptionError, ShapeError, requires
 from .estimates import EPS, OUTSIDE, DomainError, NondeterministicError, random_direction
 from .functions import as_function, require_own
 from .scales import STEP
@@ -33,8 +33,8 @@ class Problem:
     second order on a cotangent depends on the arguments: a rule that takes it for a constant shows. They are divided by
     the outputs' size, or else they would hide the rest where that is large.
 
-    Raises DTypeError where nothing can be measured, NondeterministicError where two calls differ, DomainError where the
-    function is not finite.
+    Raises DTypeError where nothing can be measured, ShapeError where the arguments have no elements,
+    NondeterministicError where two calls differ, DomainError where the function is not finite.
     """
 
     def __init__(
@@ -90,6 +90,9 @@ class Problem:
             results = ", ".join(str(y.dtype) for y in found)
             got = f"arguments {types or 'none'} and results {results or 'none'}"
             raise DTypeError(requires(check, "floating-point arguments and results", got))
+        if not any(x.size for x in self.point):
+            shapes = ", ".join(str(x.shape) for x in self.point)
+            raise ShapeError(requires(check, "an argument that has elements", f"shapes {shapes}"))
         beside = self._beside(found, range(len(self.point)), 0.25)
         sizes = [np.max([np.abs(y), np.abs(z)], initial=0.0) or 1.0 for y, z in zip(found, beside, strict=True)]
         curvatures = [
