@@ -11,6 +11,7 @@ LABELS = {
     "fomaml": "first-order MAML",
     "context": "context vector",
     "pretrained": "pretrained",
+    "pretrained_early": "pretrained, kept where it adapts best",
     "random": "random",
     "oracle": "oracle",
 }

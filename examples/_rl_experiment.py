@@ -32,6 +32,12 @@ class Method(NamedTuple):
     informed: bool = False  # sees the task
     context: int = 0  # adapts a vector beside the observation, and nothing else
     trained: bool = True
+    early: bool = False  # not made to adapt, but kept where it adapts best
+
+    @property
+    def kept_for_adapting(self) -> bool:
+        """Whether the best iterate is that with the highest return after steps, not before any."""
+        return self.steps > 0 or self.early
 
 
 METHODS = {
@@ -39,9 +45,11 @@ METHODS = {
     "fomaml": Method("first-order MAML", steps=1, first_order=True),
     "context": Method("context vector", steps=1, context=CONTEXT),
     "pretrained": Method("pretrained", steps=0),
+    "pretrained_early": Method("pretrained, kept where it adapts best", early=True),
     "random": Method("random", trained=False),
     "oracle": Method("oracle", informed=True),
 }
+UNLESS_NAMED = "fomaml", "pretrained_early"  # are left out
 
 
 class Setting(NamedTuple):
@@ -76,7 +84,7 @@ class Experiment:
         self.best: meta.Best | None = None
 
     def train(self) -> Any:
-        """The parameters with the highest mean return after 1 to 3 steps, as in the test, on tasks of their own."""
+        """The best parameters on tasks of their own: after 1 to 3 steps if the method is to adapt, else before any."""
         args, learner = self.args, self.learner
         state = learner.init(mg.random.key(args.seed))
         if not self.method.trained:
@@ -84,7 +92,9 @@ class Experiment:
         seen = self.family.sample_tasks(self._generator(2), args.tasks)
 
         def validate(state: Any) -> float:
-            return float(self.adapted(state.params, seen, args.rollouts, self._generator(3))[1][:, 1:].mean())
+            steps = TEST_STEPS if self.method.kept_for_adapting else 0
+            returns = self.adapted(state.params, seen, args.rollouts, self._generator(3), steps)[1]
+            return float(returns[:, min(steps, 1) :].mean())
 
         trainer = meta.Trainer(
             learner.step,
@@ -118,12 +128,14 @@ class Experiment:
         goals = self.family.sample_tasks(np.random.default_rng(GOALS), self.args.test_tasks)
         return self.adapted(params, goals, self.args.test_rollouts, self._generator(4))[1]
 
-    def adapted(self, params: Any, tasks: Array, rollouts: int, generator: np.random.Generator) -> Any:
+    def adapted(
+        self, params: Any, tasks: Array, rollouts: int, generator: np.random.Generator, steps: int = TEST_STEPS
+    ) -> Any:
         """(trajectories after each step, returns): an oracle knows the task and takes no step."""
-        steps = 0 if self.method.informed else TEST_STEPS
-        found = self.learner.collect(params, tasks, generator, steps=steps, lr=self.rate, rollouts=rollouts)
+        taken = 0 if self.method.informed else steps
+        found = self.learner.collect(params, tasks, generator, steps=taken, lr=self.rate, rollouts=rollouts)
         returns = np.stack([t.returns() for t in found.trajectories], axis=1)
-        return found.trajectories, np.repeat(returns, 1 + TEST_STEPS, axis=1) if steps == 0 else returns
+        return found.trajectories, np.repeat(returns, 1 + steps, axis=1) if self.method.informed else returns
 
     def seconds(self) -> dict[str, float]:
         """Where they went, by part, training and test of this run together."""
@@ -218,7 +230,8 @@ def options(parser: argparse.ArgumentParser, defaults: Setting | None) -> None:
     add("--seed", type=partial(whole, least=0), default=0, help="of parameters, tasks and trajectories")
     add("--out", default=None, help="folder for results, pictures and checkpoints")
     add("--resume", action="store_true", help="go on from the checkpoints in --out")
-    add("--methods", nargs="+", choices=list(METHODS), default=None, help="what to train (default: all but fomaml)")
+    default = f"what to train (default: all but {' and '.join(UNLESS_NAMED)})"
+    add("--methods", nargs="+", choices=list(METHODS), default=None, help=default)
     add("--first-order", action="store_true", help="first-order MAML in the place of MAML")
     add("--test-tasks", type=whole, default=40, help="fixed tasks to test on")
     add("--test-rollouts", type=whole, default=d.test_rollouts, help="trajectories of a test task at each step")
@@ -231,7 +244,7 @@ def complete(args: argparse.Namespace, setting: Setting) -> argparse.Namespace:
     for key, value in setting._asdict().items():
         if getattr(args, key) is None:
             setattr(args, key, value)
-    chosen = args.methods or [m for m in METHODS if m != "fomaml"]
+    chosen = args.methods or [m for m in METHODS if m not in UNLESS_NAMED]
     if args.first_order:
         chosen = ["fomaml" if m == "maml" else m for m in chosen]
     args.methods = [m for m in METHODS if m in chosen]

@@ -19,6 +19,7 @@ COLOURS = {
     "fomaml": "#e08e0b",
     "context": "#8e44ad",
     "pretrained": "#2c6fbb",
+    "pretrained_early": "#76b7e5",
     "random": "#7f8c8d",
     "oracle": "#3a7d44",
 }

@@ -7,8 +7,9 @@
 Five methods: MAML; the same that adapts a context vector only; a policy pretrained on all goals; a random one; and an
 oracle, which sees the goal. Each of the first four is adapted to a test goal by REINFORCE, with steps of alpha,
 alpha / 2, alpha / 2. The setting is that of the published run: alpha 0.5, 20 trajectories of at most 100 steps for each
-of 20 goals an iteration, TRPO outside with a KL of 0.01, 500 iterations, of which the best on goals of its own is kept;
-the test has 40 goals with 40 trajectories each. `--inner-lr 0.1 --reward squared_distance` is the paper's text.
+of 20 goals an iteration, TRPO outside with a KL of 0.01, 500 iterations, of which the best on goals of its own is kept
+(by the return after 1 to 3 steps; where nothing is learned about adapting, before any); the test has 40 goals with 40
+trajectories each. `--inner-lr 0.1 --reward squared_distance` is the paper's text.
 """
 
 from __future__ import annotations

@@ -11,6 +11,8 @@ import time
 import pytest
 from example_runs import EXAMPLES, printed, rows_in, run, start
 
+from metagrad.rl import Navigation
+
 KEYS = {"method", "env", "steps", "return", "ci95", "tasks", "iterations", "seed"}
 SMALL = ("--iterations", 2, "--tasks", 3, "--rollouts", 3, "--test-tasks", 4, "--test-rollouts", 3, "--seed", 2)
 METHODS = ("maml", "context", "pretrained", "random", "oracle")
@@ -92,6 +94,22 @@ def test_navigation_stopped_by_ctrl_c_says_one_sentence_and_goes_on(tmp_path):
     code, _, errors = run("navigation2d.py", "--resume", "--inner-lr", 0.1, *options)
     assert code == 1
     assert "requires the run's own settings, with inner_lr = 0.5 but got inner_lr = 0.1" in errors
+
+
+@pytest.mark.parametrize(
+    ("name", "first"), [("maml", 1), ("context", 1), ("pretrained_early", 1), ("pretrained", 0), ("oracle", 0)]
+)
+def test_the_iterate_kept_is_the_best_at_what_the_method_is_for(name, first, monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    example, shared = importlib.import_module("navigation2d"), importlib.import_module("_rl_experiment")
+    small = [str(option) for option in SMALL]
+    args = example.parse([*small, "--methods", name, "--validate-every", "1", "--out", str(tmp_path)])
+    experiment = shared.Experiment(args, name, Navigation())
+    kept = experiment.train()
+    seen = experiment.family.sample_tasks(experiment._generator(2), args.tasks)
+    returns = experiment.adapted(kept, seen, args.rollouts, experiment._generator(3))[1]
+    expected = returns[:, first:].mean() if first else returns[:, 0].mean()
+    assert experiment.best.score == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("env", ["cheetah-dir", "cheetah-vel", "ant-dir", "ant-vel"])
