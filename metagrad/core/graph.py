@@ -8,6 +8,7 @@ pass has order 1, the backward pass of a backward pass order 2.
 
 from __future__ import annotations
 
+import itertools
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,10 +23,10 @@ from .tensor import to_public, to_value
 from .trace import Trace, Tracer, Value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
 viewer: Any = None
-"""Gives what writes and draws graphs, with `text`, `line` and `notebook`; `metagrad` hands it in."""
+"""Gives what writes and draws graphs, with `brief`, `line` and `notebook`; `metagrad` hands it in."""
 
 
 class Var(Aval):
@@ -42,15 +43,25 @@ class Var(Aval):
 
     @property
     def name(self) -> str:
-        letters = "abcdefghijklmnopqrstuvwxyz"
-        text, n = letters[self.number % 26], self.number // 26
-        while n:
-            n -= 1
-            text, n = letters[n % 26] + text, n // 26
-        return text
+        return _letters(self.number)
 
     def __repr__(self) -> str:
         return f"{self.name}:{super().__repr__()}"
+
+
+def _letters(number: int) -> str:
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    text, n = letters[number % 26], number // 26
+    while n:
+        n -= 1
+        text, n = letters[n % 26] + text, n // 26
+    return text
+
+
+def numbers(names: Sequence[str]) -> Iterator[int]:
+    """For the Vars of a graph whose inputs have these names: beside `b['w']` nothing else is called b."""
+    taken = {name.partition("[")[0] for name in names if name}
+    return (k for k in itertools.count() if _letters(k) not in taken) if taken else itertools.count()
 
 
 class Equation(Operation):
@@ -102,18 +113,18 @@ class GraphTracer(Tracer):
 class GraphTrace(Trace):
     """Writes every operation down instead of running it."""
 
-    __slots__ = ("annotate", "constants", "count", "equations")
+    __slots__ = ("annotate", "constants", "equations", "names", "numbers")
 
-    def __init__(self, annotate: bool) -> None:
+    def __init__(self, annotate: bool, names: Sequence[str]) -> None:
         super().__init__("make_graph")
         self.annotate = annotate
-        self.count = 0
+        self.names = names
+        self.numbers = numbers(names)
         self.equations: list[Equation] = []
         self.constants: dict[int, tuple[Var, Value]] = {}
 
     def new_var(self, aval: Aval) -> Var:
-        self.count += 1
-        return Var(aval.shape, aval.dtype, aval.device, self.count - 1)
+        return Var(aval.shape, aval.dtype, aval.device, next(self.numbers))
 
     def source(self, aval: Aval) -> GraphTracer:
         """A symbolic input."""
@@ -148,15 +159,16 @@ class GraphTrace(Trace):
     def close(self, inputs: list[GraphTracer], outputs: list[Value]) -> Graph:
         """The finished graph."""
         read = [self.read(x) for x in outputs]
-        return Graph([x._value for x in inputs], list(self.constants.values()), self.equations, read)
+        return Graph([x._value for x in inputs], list(self.constants.values()), self.equations, read, self.names)
 
 
-def trace_graph(function: Any, avals: list[Any], *, annotate: bool) -> Graph:
+def trace_graph(function: Any, avals: list[Any], *, annotate: bool, names: Sequence[str] = ()) -> Graph:
     """Trace a function of flat values that returns a list of values. Python scalars among them are not inputs.
 
     `annotate`: with lines, scopes and origins, which take half of the time. A graph that is only run does without.
+    `names`: of inputs (see `Graph.names`).
     """
-    trace = GraphTrace(annotate)
+    trace = GraphTrace(annotate, names)
     inputs = [trace.source(aval) if isinstance(aval, Aval) else aval for aval in avals]
     with graph_running() if annotate else nullcontext(), trace.running():
         return trace.close([x for x in inputs if isinstance(x, GraphTracer)], list(function(*inputs)))
@@ -218,13 +230,18 @@ class Graph:
     """
 
     def __init__(
-        self, inputs: list[Var], constants: list[tuple[Var, Value]], equations: list[Equation], outputs: list[Any]
+        self,
+        inputs: list[Var],
+        constants: list[tuple[Var, Value]],
+        equations: list[Equation],
+        outputs: list[Any],
+        names: Sequence[str] = (),
     ) -> None:
         self.inputs = inputs
         self.constants = constants
         self.equations = equations
         self.outputs = outputs
-        self.names: list[str] = []
+        self.names = list(names)
         """Of inputs: `params[0]['bias']` for a leaf of an argument, empty for an argument that is an array."""
         self.in_tree: Any = None
         self.out_tree: Any = None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.graph import Equation, Graph, Var
+from ..core.graph import Equation, Graph, Var, numbers
 from ..ops.arithmetic import Add
 from .program import Program
 
@@ -65,9 +65,10 @@ def _graph_of(program: Program, whole: Graph) -> Graph:
     """A program as a graph of its own, with the arguments and the structure of the result of the whole one."""
     here: dict[Var, Var] = {}
     again: dict[Operation, Operation] = {}
+    unused = numbers(whole.names)
 
     def place(x: Var) -> Var:
-        here[x] = Var(x.shape, x.dtype, x.device, len(here))
+        here[x] = Var(x.shape, x.dtype, x.device, next(unused))
         return here[x]
 
     def read(x: Any) -> Any:
@@ -93,6 +94,6 @@ def _graph_of(program: Program, whole: Graph) -> Graph:
             constants.append((place(was), np.full(was.shape, x, was.dtype)))
             x = was
         results.append(read(x))
-    found = Graph(inputs, constants, equations, results)
-    found.names, found.in_tree, found.out_tree = whole.names, whole.in_tree, whole.out_tree
+    found = Graph(inputs, constants, equations, results, whole.names)
+    found.in_tree, found.out_tree = whole.in_tree, whole.out_tree
     return found

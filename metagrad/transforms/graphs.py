@@ -51,8 +51,7 @@ def make_graph(f: Callable[..., Any]) -> Callable[..., Graph]:
             values, out_tree = as_outputs("make_graph", f(*given, **named))
             return values
 
-        graph = trace_graph(flat, avals, annotate=True)
-        graph.names = _names(f, args)
+        graph = trace_graph(flat, avals, annotate=True, names=_names(f, args))
         graph.in_tree = structure
         graph.out_tree = out_tree
         return graph

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from programs import conv_meta_step, meta_gradient, product
@@ -130,6 +132,28 @@ def test_what_a_checkpoint_runs_is_laid_open():
     assert found.count("sin(a)") == 2  # once forwards, once again
     plain = inspect.text(mg.make_graph(mg.grad(product))(0.3))
     assert plain.count("sin(a)") == 1
+
+
+def test_no_equation_takes_the_letter_that_an_argument_is_called_by():
+    def f(b, p, x):
+        for _ in range(5):
+            x = mg.sin(x) * b["w"]
+        return mg.sum(x * p[0])
+
+    graph = mg.make_graph(mg.grad(f))({"w": mg.ones(3)}, [mg.ones(3)], mg.ones(3))
+    cut = inspect.first_order_cut(graph)
+    for look, made in (
+        (inspect.text, r"^  (\w+) = "),
+        (inspect.svg, r">(\w+) = "),
+        (inspect.dot, r'label="(\w+) = '),
+        (inspect.html, r'"left":"(\w+)"'),
+    ):
+        for shown in (look(graph), look(cut)):
+            names = set(re.findall(made, shown, re.MULTILINE))
+            assert {"c", "q"} & names
+            assert not {"b", "p"} & names
+            assert "b[" in shown
+    assert {str(e).split(" = ")[0] for e in graph.equations}.isdisjoint("bp")
 
 
 def test_a_graph_without_equations_is_said_to_have_none():
