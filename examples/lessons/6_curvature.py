@@ -149,7 +149,7 @@ middle.axhspan(2, 8, color="0.93", zorder=0)
 middle.text(0.5, 4, "overshoots", ha="center", va="center", color="0.4", fontsize=10)
 middle.set(
     xticks=[0, 1],
-    xlim=(-0.75, 1.4),
+    xlim=(-1.05, 1.4),
     ylim=(0.09, 8),
     yticks=[0.1, 0.3, 1, 3],
     yticklabels=["0.1", "0.3", "1", "3"],
