@@ -298,5 +298,5 @@ class Graph:
         return str(viewer().notebook(self))
 
     def __repr__(self) -> str:
-        """As `mg.inspect.text` writes it."""
-        return str(viewer().text(self))
+        """As `mg.inspect.text` writes it; of more than 200 equations, how many of which orders stand where."""
+        return str(viewer().brief(self))

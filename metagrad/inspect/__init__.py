@@ -11,6 +11,7 @@ from .orders import OrderReport, assert_second_order, order_report
 from .page import html, notebook
 from .plot import plot
 from .svg import svg
+from .text import brief as brief
 from .text import text
 
 __all__ = [

@@ -156,6 +156,43 @@ def test_no_equation_takes_the_letter_that_an_argument_is_called_by():
     assert {str(e).split(" = ")[0] for e in graph.equations}.isdisjoint("bp")
 
 
+def test_a_prompt_shows_all_of_what_can_be_read_and_the_parts_of_what_cannot():
+    def f(x, n):
+        for _ in range(n):
+            x = mg.sin(x)
+        return x
+
+    read, large = (mg.make_graph(lambda x, n=n: f(x, n))(0.5) for n in (200, 201))
+    assert repr(read) == str(read) == inspect.text(read)
+    assert repr(large) == str(large) != inspect.text(large)
+    assert "201 equations, folded here; mg.inspect.text(graph) writes them all" in repr(large)
+    assert "gt = sin(gs)" in inspect.text(large)
+
+
+def test_what_a_prompt_folds_is_counted_by_part_and_by_order():
+    step, params = conv_meta_step(filters=2)
+    graph = mg.make_graph(step)(params)
+    found = repr(graph)
+    given, parts, results, total = found.split("\n\n")
+    for k in range(1, 6):
+        assert re.search(rf"^  inner step {k} +orders 0, 1: \d+ equations, ", parts, re.MULTILINE)
+        assert re.search(rf"^  gradient / inner step {k} +orders 1, 2: \d+ equations, ", parts, re.MULTILINE)
+    counted = [re.search(r": ([\d,]+) equation", line) for line in parts.splitlines()]
+    n = sum(int(c[1].replace(",", "")) if c else 1 for c in counted)
+    assert total.startswith(f"{n:,} equations, folded here")
+    orders = re.findall(r"order \d, .*: ([\d,]+) equation", total)
+    assert sum(int(c.replace(",", "")) for c in orders) == n == inspect.cost(graph).total.equations
+    assert given in inspect.text(graph)
+    assert results in inspect.text(graph)
+
+
+def test_a_prompt_lists_no_more_arrays_than_can_be_read():
+    graph = mg.make_graph(lambda xs: [mg.sin(x) * 2.0 for x in xs])([1.0] * 150)
+    assert "xs[19]: f64[], and 130 more\n" in repr(graph)
+    assert len(repr(graph).splitlines()) < 60
+    assert "xs[149]: f64[]\n" in inspect.text(graph)
+
+
 def test_a_graph_without_equations_is_said_to_have_none():
     assert inspect.text(mg.make_graph(lambda x: x)(0.3)) == "inputs     a: f64[]\n\noutputs    a"
 
