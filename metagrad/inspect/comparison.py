@@ -12,6 +12,7 @@ from .cost import Cost, Tally, cost_of, table
 from .notation import array_type, count
 from .page import frame, page_of
 from .program import Program
+from .readable import Readable
 
 if TYPE_CHECKING:
     from ..core.graph import Graph
@@ -21,8 +22,8 @@ _NONE = Tally()
 
 
 @dataclass
-class Comparison:
-    """What `compare` found; `str(comparison)` is a table, `html()` a page.
+class Comparison(Readable):
+    """What `compare` found; shown as a table; `html()` is a page.
 
     Attributes:
         names: of the two graphs.
@@ -37,7 +38,7 @@ class Comparison:
     costs: tuple[Cost, Cost]
     operations: dict[tuple[int, str], tuple[int, int]]
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         a, b = self.costs
         totals, orders = (a.total, b.total), sorted({*a.by_order, *b.by_order})
         rows = [["", *self.names, "difference"], _exact("equations", *[t.equations for t in totals])]

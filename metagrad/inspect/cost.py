@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.graph import Var
 from .notation import count, many
 from .program import Program, nbytes
+from .readable import Readable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -31,8 +32,8 @@ class Tally:
 
 
 @dataclass
-class Cost:
-    """What running a graph takes, equation after equation; `str(cost)` is a table.
+class Cost(Readable):
+    """What running a graph takes, equation after equation, shown as a table.
 
     Attributes:
         total: of all equations.
@@ -63,7 +64,7 @@ class Cost:
     def peak_at(self) -> int:
         return self.live.index(self.peak) if self.live else 0
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         rows = [["", "equations", "flop", "moved"]]
         rows += [[f"order {k}", *_cells(tally)] for k, tally in self.by_order.items()]
         rows += [["total", *_cells(self.total)], []]

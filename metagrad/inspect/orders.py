@@ -13,6 +13,7 @@ from .derivative_orders import meaning
 from .first_order import cut_of
 from .notation import count, many
 from .program import Program
+from .readable import Readable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class OrderReport:
-    """What `order_report` found; `str(report)` says it.
+class OrderReport(Readable):
+    """What `order_report` found; said in words where it is shown.
 
     Attributes:
         second_order: whether the computation is truly second order (see `order_report`).
@@ -42,7 +43,7 @@ class OrderReport:
     cut_operations: dict[str, int]
     why: str
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         higher = sum(n for order, n in self.orders.items() if order >= 2)
         total = sum(self.orders.values())
         if self.second_order:

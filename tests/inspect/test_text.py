@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import escape
 
 import numpy as np
 import pytest
@@ -191,6 +192,20 @@ def test_a_prompt_lists_no_more_arrays_than_can_be_read():
     assert "xs[19]: f64[], and 130 more\n" in repr(graph)
     assert len(repr(graph).splitlines()) < 60
     assert "xs[149]: f64[]\n" in inspect.text(graph)
+
+
+def test_what_is_found_out_is_shown_as_text_at_a_prompt_and_in_a_notebook():
+    graph = mg.make_graph(product)(0.3)
+    for found, said in (
+        (inspect.cost(graph), "live memory  at most 24 B"),
+        (inspect.compare(graph, graph, ("<a>", "b")), "dearest chain, flop"),
+        (inspect.order_report(mg.grad(mg.grad(product)), 0.3), "second order: the result depends on "),
+    ):
+        assert said in repr(found)
+        assert repr(found) == str(found)
+        assert found._repr_html_() == f"<pre>{escape(str(found))}</pre>"
+    assert inspect.cost(graph) == inspect.cost(mg.make_graph(product)(0.3))
+    assert "&lt;a&gt;" in inspect.compare(graph, graph, ("<a>", "b"))._repr_html_()
 
 
 def test_a_graph_without_equations_is_said_to_have_none():
