@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from difflib import get_close_matches
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,7 @@ _HEAD = (
 )
 _LETTER, _SMALL, _PLAIN = 7.3, 6.4, 6.3
 _LONGEST = 46
+_NAMED = 8
 _MARGIN = 16.0
 _LINE, _NARROWEST = 18.0, 440.0
 PORTS = "reads from, or feeds, what is not drawn beside it"
@@ -65,10 +67,14 @@ def svg(graph: Graph, within: str = "") -> str:
 
 
 def find(operation: str, root: Box, path: str) -> Box:
-    """The box of a path, as pictures write it; raises OptionError."""
-    boxes = {where(box.path): box for box in root.boxes()}
+    """The box of a path, as pictures write it; raises OptionError, which names the nearest ones or the outermost."""
+    boxes = {where(box.path): box for box in sorted(root.boxes(), key=lambda box: len(box.path))}
     if path not in boxes:
-        listed = "; ".join([p for p in boxes if p][:8]) or "it has none"
+        paths = [p for p in boxes if p]
+        near = get_close_matches(str(path), paths, _NAMED, cutoff=0.8) or paths[:_NAMED]
+        listed = "; ".join(p for p in paths if p in near) or "it has none"
+        if len(paths) > len(near):
+            listed = f"{len(near)} of {len(paths):,}: {listed}"
         raise OptionError(requires(operation, f"a path of the graph ({listed})", repr(path)))
     return boxes[path]
 

@@ -286,6 +286,21 @@ def test_a_path_that_the_graph_lacks_is_refused_and_near_ones_are_named():
         inspect.svg(graph, "inner step 9")
 
 
+def test_of_many_paths_the_nearest_or_the_outermost_are_named_and_all_counted():
+    step, params = conv_meta_step(filters=2)
+    graph = mg.make_graph(step)(params)
+    paths = len(list(fold(Program.of("test", graph)).boxes())) - 1
+    steps = [f"inner step {k}" for k in range(1, 6)]
+    for wrong, number, named in (
+        ("inner step 9", 5, steps),
+        ("gradient / inner step 9", 8, [f"gradient / {s}" for s in reversed(steps)]),
+        ("head", 8, [*steps, "query loss", "gradient"]),
+    ):
+        found = f"a path of the graph ({number} of {paths}: {'; '.join(named)}"
+        with pytest.raises(OptionError, match=re.escape(found)):
+            inspect.html(graph, within=wrong)
+
+
 def test_a_notebook_shows_the_page():
     shown = mg.make_graph(mg.grad(product))(0.3)._repr_html_()
     assert shown.startswith('<iframe srcdoc="&lt;!doctype html&gt;')
