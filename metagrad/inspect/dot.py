@@ -44,12 +44,13 @@ def dot(graph: Graph, within: str = "", fold: bool = True) -> str:
     box = find("dot", root, within)
     seen = view(program, root, box, MOST if fold else max(MOST, len(box.steps)))
     edges = {**seen.edges, **seen.ports}
-    given = dict.fromkeys(x for (a, _), arrays in edges.items() if _is_given(seen.nodes[a]) for x in arrays)
-    named = {x: _quoted(program.name(x)) for x in given}  # by itself, where a picture has one node for all
+    given = dict.fromkeys(program.inputs if box is root else ())
+    given |= dict.fromkeys(x for (a, _), arrays in edges.items() if _is_given(seen.nodes[a]) for x in arrays)
+    labels = {x: _quoted(f"{program.name(x)}: {array_type(x)}") for x in given}
+    # each by itself, where a picture has one node for all; a number alone would be the name of an equation
+    named = {x: label if x in program.numbers else _quoted(program.name(x)) for x, label in labels.items()}
     lines = ["digraph metagrad {", "  node [shape=box, fontname=monospace];"]
-    for x, name in named.items():
-        label = _quoted(f"{program.name(x)}: {array_type(x)}")
-        lines += [f"  {name} [label={label}, shape=ellipse];"]
+    lines += dict.fromkeys(f"  {named[x]} [label={label}, shape=ellipse];" for x, label in labels.items())
     lines += _nodes(program, seen)
     for (a, b), arrays in edges.items():
         sources = [named[x] for x in arrays] if _is_given(seen.nodes[a]) else [_id(seen, a)]

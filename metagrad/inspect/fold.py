@@ -205,6 +205,9 @@ def view(program: Program, root: Box, box: Box, most: int = MOST) -> View:
                 if user not in place and x in program.steps[user].inputs:
                     path = _beside(box.path, root.homes[user])
                     link(here, stub("out", f"to {where(path) or OUTSIDE}", path), x)
+    for x in program.outputs if box is root else ():  # a result that no step makes
+        if isinstance(x, Var) and x not in program.maker:
+            link(stub("in", INPUTS if x in given else CONSTANTS, None), stub("out", OUTPUTS, None), x)
     ports: dict[tuple[int, int], list[Var]] = {}
     for (_, title), k in stubs.items():
         ends = [e for e in edges if k in e]

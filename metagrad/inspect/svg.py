@@ -100,7 +100,7 @@ def draw(program: Program, seen: View, *, styled: bool = True, only: frozenset[i
         corner = f"{x + shift - size[0] / 2:.1f} {y + top + _MARGIN - size[1] / 2:.1f}"
         drawn = _node(seen.nodes[k], labels[k], size, only) + _ports(program, seen, k, size)
         parts.append(f'<g data-node="{k}" transform="translate({corner})">{drawn}</g>')
-    if not seen.nodes:
+    if not shown:
         parts.append(f'<text class="plain" x="{_MARGIN}" y="{top + 20}">no equations</text>')
         height += 24
     style = f"<style>{STYLE}</style>" if styled else ""

@@ -301,6 +301,24 @@ def test_of_many_paths_the_nearest_or_the_outermost_are_named_and_all_counted():
             inspect.html(graph, within=wrong)
 
 
+def test_a_result_that_no_equation_makes_is_drawn_from_what_it_is():
+    def dot(f):
+        return inspect.dot(mg.make_graph(f)(0.5)).splitlines()[2:-1]
+
+    given, outputs = '  "a" [label="a: f64[]", shape=ellipse];', '  "outputs" [label="outputs", shape=ellipse];'
+    assert dot(lambda x: x) == [given, outputs, '  "a" -> "outputs";']
+    number = '  "3: f64[]" [label="3: f64[]", shape=ellipse];'
+    assert dot(lambda x: 3.0) == [given, number, outputs, '  "3: f64[]" -> "outputs";']
+    ones = '  "b" [label="b: f64[2]", shape=ellipse];'
+    assert dot(lambda x: mg.ones(2)) == [given, ones, outputs, '  "b" -> "outputs";']
+    assert {'  0 -> "outputs";', '  "a" -> "outputs";', '  "a" -> 0;'} < set(dot(lambda x: (mg.sin(x), x)))
+    picture = ET.fromstring(inspect.svg(mg.make_graph(lambda x: x)(0.5)))
+    nodes = ["".join(g.itertext()) for g in picture.iter(f"{SVG}g") if g.get("data-node")]
+    assert nodes == ["inputs", "outputs"]
+    assert sum(p.get("class") == "edge" for p in picture.iter(f"{SVG}path")) == 1
+    assert "no equations" in inspect.svg(mg.make_graph(lambda x: 3.0)(0.5))
+
+
 def test_a_notebook_shows_the_page():
     shown = mg.make_graph(mg.grad(product))(0.3)._repr_html_()
     assert shown.startswith('<iframe srcdoc="&lt;!doctype html&gt;')
