@@ -140,7 +140,7 @@ def test_bad_requests_get_one_sentence():
         check_gradients(mg.sin, [np.ones(2, np.float32)])
     with pytest.raises(OptionError, match=r"\[check_gradients\] requires modes"):
         check_gradients(mg.sin, X, modes=("sideways",))
-    with pytest.raises(DTypeError, match="floating-point arguments and results"):
+    with pytest.raises(DTypeError, match="floating-point results"):
         check_gradients(lambda x: x > 0, X)
     with pytest.raises(ShapeError, match=r"requires an argument that has elements but got shapes \(0, 3\)"):
         check_gradients(mg.sin, [np.ones((0, 3))])

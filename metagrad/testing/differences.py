@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import requires
-from .estimates import OUTSIDE, DomainError, Estimate, KinkError
+from .estimates import EPS, OUTSIDE, DomainError, Estimate, KinkError
 from .scales import RATIO, STEP, at_other_scales, first_step
-from .tables import Table
+from .tables import NOISE, Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
 def central_difference(
-    g: Callable[[float], Any], *, step: float = STEP, rows: int = 8, length: float = 0.0
+    g: Callable[[float], Any], *, step: float = STEP, rows: int = 8, length: float = 0.0, unit: float = EPS
 ) -> Estimate:
     """g'(0) of a function whose values are numbers or arrays, from D(h) = (g(h) - g(-h)) / 2h, extrapolated to h = 0.
 
@@ -27,7 +27,7 @@ def central_difference(
     A first step that leaves the domain of g is halved until it does not. Where the table of the first steps does not
     converge, or shows two slopes, others follow: in proportion to `length`, the size of the argument that t is added
     to, then smaller by 32, 32^2, ... until rounding is larger than what would be won. So the scale of g does not
-    matter, and a kink is one that no step is small enough to leave out.
+    matter, and a kink is one that no step is small enough to leave out. `unit` is the roundoff of g's arithmetic.
 
     Raises KinkError where g jumps or one-sided slopes disagree however small the step; DomainError where g is not
     finite around 0.
@@ -46,7 +46,7 @@ def central_difference(
     middle = np.asarray(g(0.0), np.float64)
     if not np.isfinite(middle).all():
         raise DomainError(requires("central_difference", "finite values at the point", middle[~np.isfinite(middle)][0]))
-    table = _first_table(g, middle, step, rows, length)
+    table = _first_table(g, middle, step, rows, length, unit)
     found = table.estimate()
     if table.steps[0] < step:
         found = found._replace(note=f"steps above {table.steps[0]:.1e} leave the domain{_why(g)}")
@@ -56,11 +56,13 @@ def central_difference(
     return found if suited and table.settles(found) else at_other_scales(table, found, rows)
 
 
-def one_sided_slopes(g: Callable[[float], float], *, step: float = STEP, rows: int = 10) -> tuple[Estimate, Estimate]:
+def one_sided_slopes(
+    g: Callable[[float], float], *, step: float = STEP, rows: int = 10, unit: float = EPS
+) -> tuple[Estimate, Estimate]:
     """`(left, right)`: the derivatives of g at 0 from either side, each with an error; they differ at a kink.
 
     D(h) = (g(h) - g(0)) / h = g'(0+) + a h + b h^2 + ..., extrapolated as in `central_difference`, with 2^j - 1. Where
-    that does not converge, steps are smaller by 32, 32^2 and 32^3.
+    that does not converge, steps are smaller by 32, 32^2 and 32^3. `unit` is the roundoff of g's arithmetic.
 
     Raises KinkError where a side does not converge.
 
@@ -72,9 +74,10 @@ def one_sided_slopes(g: Callable[[float], float], *, step: float = STEP, rows: i
     if not np.isfinite(middle).all():
         raise DomainError(requires("one_sided_slopes", "a finite value at the point", middle))
     for k in range(4):
-        table = _first_table(g, middle, step * RATIO**-k, rows, 0.0)
-        sides = table.sides()
+        table = _first_table(g, middle, step * RATIO**-k, rows, 0.0, unit)
+        sides = table.sides(table.rounding)
         bound = 1e-5 * np.max([table.size if k == 0 else table.slope, *(abs(side.value) for side in sides)])
+        bound += NOISE * table.rounding / table.steps[0]
         if all(side.error <= bound for side in sides):
             return sides[0]._replace(oracle="differences on the left"), sides[1]._replace(
                 oracle="differences on the right"
@@ -110,9 +113,11 @@ def _why(g: Callable[[float], Any]) -> str:
     return "" if raised is None else f" ({type(raised).__name__}: {str(raised).partition(chr(10))[0]})"
 
 
-def _first_table(g: Callable[[float], Any], middle: Any, step: float, rows: int, length: float) -> Table:
+def _first_table(
+    g: Callable[[float], Any], middle: Any, step: float, rows: int, length: float, unit: float = EPS
+) -> Table:
     for _ in range(40):
-        probe = Table(g, middle, step, 1, length)
+        probe = Table(g, middle, step, 1, length, unit)
         if probe.finite:
             break
         step /= 2

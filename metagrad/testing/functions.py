@@ -31,22 +31,32 @@ def as_function(check: str, f: Any) -> Function:
         return f
     if owner := _owner(f):
         name = getattr(f, "__name__", type(f).__name__)
-        raise DTypeError(requires(check, _around(owner), f"{owner}'s {name} itself"))
+        raise DTypeError(requires(check, around(owner), f"{owner}'s {name} itself"))
     return Function(f, Metagrad())
 
 
 _NAMES = {"torch": "PyTorch", "jax": "JAX", "numpy": "NumPy"}
 
 
-def _around(owner: str) -> str:
+def around(owner: str) -> str:
+    """What a function of another library needs."""
     return f"metagrad.testing.{owner}_function(f) around a function of {_NAMES[owner]}"
+
+
+def calls(f: Any) -> str:
+    """The other library that a function's body names, PyTorch or JAX, or nothing."""
+    code, known = getattr(f, "__code__", None), getattr(f, "__globals__", {})
+    named = [known[name] for name in getattr(code, "co_names", ()) if name in known]
+    cells = [cell.cell_contents for cell in getattr(f, "__closure__", None) or ()]
+    owners = [str(getattr(x, "__name__", "")).partition(".")[0] for x in [*named, *cells]]
+    return next((owner for owner in owners if owner in ("torch", "jax")), "")
 
 
 def require_own(check: str, library: Library, name: str, x: Any) -> None:
     """Raise DTypeError for a floating-point array of another library, which would be taken for data."""
     owner = _owner(x)
     if owner and "float" in str(getattr(x, "dtype", "")) and not library.is_array(x):
-        need = f"NumPy's arrays for a function of {library.name} (or {_around(owner)})"
+        need = f"NumPy's arrays for a function of {library.name} (or {around(owner)})"
         raise DTypeError(requires(check, need, f"{owner}'s {type(x).__name__} at argument {name}"))
 
 

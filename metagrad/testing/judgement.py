@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -10,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .differences import central_difference
-from .estimates import EPS, Estimate
+from .estimates import EPS, DomainError, Estimate
 from .numeric import extent
 from .report import Mismatch, Report, Verdict
 from .tables import noise
 from .worst import worst_element
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .libraries import Scalar
     from .problem import Problem
 
@@ -24,6 +27,15 @@ if TYPE_CHECKING:
 def alone(v: list[Any], i: int) -> list[Any]:
     """The part of a direction in argument i; the others stay."""
     return [w if i == j else None for j, w in enumerate(v)]
+
+
+@contextmanager
+def at_argument(name: str) -> Iterator[None]:
+    """Let a DomainError say along which argument it was met."""
+    try:
+        yield
+    except DomainError as error:
+        raise DomainError(f"{error} from {name}") from None
 
 
 @dataclass(frozen=True)
@@ -125,7 +137,9 @@ class Number:
         problem, moves = self.problem, alone(self.v, self.i)
         g, length = problem.library.on_the_line(self.base, problem.point, moves), extent(problem.point, moves)
         first_step = first.tried[0].step if first.tried else problem.step
-        others = [central_difference(g, step=part * first_step, length=length) for part in (0.62, 0.22)]
+        steps = [part * first_step for part in (0.62, 0.22)]
+        with at_argument(problem.names[self.i]):
+            others = [central_difference(g, step=step, length=length, unit=problem.unit) for step in steps]
         if first.oracle != others[0].oracle:
             best = min(others, key=lambda e: e.error)
             return first if abs(first.value - best.value) <= 10 * best.error else best

@@ -20,6 +20,7 @@ from ..operations import asarray, concat, multiply, reshape
 from ..operations import sum as sum_
 from ..transforms import grad, hvp, jvp, make_graph
 from .differences import WithinDomain, central_difference
+from .estimates import EPS
 from .numeric import extent, largest_value, moved, numeric_derivative, plain
 from .scales import STEP
 
@@ -45,6 +46,8 @@ class Library:
     known_products: tuple[str, ...] = ("reverse_over_reverse", "reverse_over_forward")
     forward_nests = True
     """Whether forward mode runs in forward mode."""
+    results = "an array or a tree of arrays"
+    """What a function returns, in words."""
     weighs = True
     """Whether outputs can be weighed and summed with derivatives: otherwise there is one, a scalar."""
 
@@ -119,9 +122,12 @@ class Library:
         """H v of a scalar."""
         return self.gradient(self.along(mode.removeprefix("reverse_over_"), d, v), x)
 
-    def estimate(self, d: Scalar, point: Sequence[Any], direction: Sequence[Any], step: float = STEP) -> Estimate:
+    def estimate(
+        self, d: Scalar, point: Sequence[Any], direction: Sequence[Any], step: float = STEP, unit: float = EPS
+    ) -> Estimate:
         """The numeric derivative of a function of arrays along a direction (None: this argument stays)."""
-        return central_difference(self.on_the_line(d, point, direction), step=step, length=extent(point, direction))
+        g = self.on_the_line(d, point, direction)
+        return central_difference(g, step=step, length=extent(point, direction), unit=unit)
 
     def largest(self, d: Scalar, point: Sequence[Any], v: Sequence[Any]) -> float:
         """The largest number on the way to the derivative of d along v, in any mode, where that can be seen."""
@@ -157,8 +163,10 @@ class Metagrad(Library):
         found = hvp(d, tuple(x), tuple(map(self.enter, v)), mode=mode)
         return [found] if len(x) == 1 else list(found)
 
-    def estimate(self, d: Scalar, point: Sequence[Any], direction: Sequence[Any], step: float = STEP) -> Estimate:
-        return numeric_derivative(d, point, direction, step=step)
+    def estimate(
+        self, d: Scalar, point: Sequence[Any], direction: Sequence[Any], step: float = STEP, unit: float = EPS
+    ) -> Estimate:
+        return numeric_derivative(d, point, direction, step=step, unit=unit)
 
     def largest(self, d: Scalar, point: Sequence[Any], v: Sequence[Any]) -> float:
         found = [0.0]
@@ -172,6 +180,7 @@ class Torch(Library):
     """PyTorch: `torch.autograd` backwards, its dual numbers forwards, which do not nest."""
 
     name = "torch"
+    results = "a tensor or a tree of tensors"
     modes = ("reverse",)
     products = ("reverse_over_reverse",)
     forward_nests = False
@@ -199,6 +208,9 @@ class Torch(Library):
 
     def is_array(self, x: Any) -> bool:
         return isinstance(x, self.torch.Tensor | np.ndarray | np.generic | float)
+
+    def is_result(self, x: Any) -> bool:
+        return isinstance(x, self.torch.Tensor)
 
     def weighed(self, y: Any, weights: Any) -> Any:
         return (y * self.enter(weights)).sum()
@@ -241,7 +253,12 @@ class Jax(Library):
         return self.jax.numpy.concatenate([p.ravel() for p in parts])
 
     def is_array(self, x: Any) -> bool:
-        return isinstance(x, self.jax.Array | np.ndarray | np.generic | float)
+        if isinstance(x, self.jax.Array):  # a key is one, too, and is data
+            return not self.jax.numpy.issubdtype(x.dtype, self.jax.dtypes.extended)
+        return isinstance(x, np.ndarray | np.generic | float)
+
+    def is_result(self, x: Any) -> bool:
+        return isinstance(x, self.jax.Array)
 
     def weighed(self, y: Any, weights: Any) -> Any:
         return (y * self.enter(weights)).sum()
@@ -280,7 +297,7 @@ class Given(Library):
         return there
 
     def enter(self, x: Any) -> Any:
-        return np.asarray(x)
+        return np.array(x)  # its own, which it may change
 
     def is_result(self, x: Any) -> bool:
         return self.is_array(x)
@@ -299,8 +316,11 @@ class Given(Library):
         if len(found) == self.leaves:  # for data too
             found = [found[k] for k in self.places]
         if [np.shape(g) for g in found] != [np.shape(t) for t in x]:
-            need = f"derivatives of shapes {', '.join(str(np.shape(t)) for t in x)}, those of the arguments"
-            raise DTypeError(requires("numpy_function", need, ", ".join(str(np.shape(g)) for g in found)))
+            need = f"derivatives of shapes {', '.join(str(np.shape(t)) for t in x)}, those of the arguments,"
+            raise DTypeError(requires("numpy_function", need, ", ".join(str(np.shape(g)) for g in found) or "none"))
+        kinds = [np.asarray(g).dtype for g in found]
+        if few := [kind for kind in kinds if kind.kind == "f" and kind != np.float64]:
+            raise DTypeError(requires("numpy_function", "derivatives in float64, to be measured well,", few[0]))
         return found
 
     def push(self, d: Scalar, x: Sequence[Any], v: Sequence[Any]) -> Any:

@@ -121,12 +121,12 @@ def extent(point: Sequence[Array], direction: Sequence[Array]) -> float:
 
 
 def numeric_derivative(
-    f: Callable[..., Any], args: Sequence[Array], direction: Sequence[Array], *, step: float = STEP
+    f: Callable[..., Any], args: Sequence[Array], direction: Sequence[Array], *, step: float = STEP, unit: float = EPS
 ) -> Estimate:
     """The derivative of a function of float64 arrays to an array along a direction, by the better oracle that serves.
 
-    An entry of `direction` that is None leaves its argument as it is. `step` is the first that differences try. Raises
-    KinkError where there is no derivative.
+    An entry of `direction` that is None leaves its argument as it is. `step` is the first that differences try,
+    `unit` the roundoff of f's arithmetic. Raises KinkError where there is no derivative.
 
     >>> import metagrad as mg
     >>> numeric_derivative(lambda x: mg.sum(abs(x) * x), [mg.asarray([1.0, -2.0])], [mg.asarray([1.0, 0.5])]).oracle
@@ -141,7 +141,7 @@ def numeric_derivative(
         def g(t: float) -> Any:
             return np.asarray(f(*[asarray(x) for x in moved(point, moves, t)]))
 
-        return central_difference(WithinDomain(g), step=step, length=extent(point, moves))
+        return central_difference(WithinDomain(g), step=step, length=extent(point, moves), unit=unit)
 
 
 def moved(point: Sequence[Array], direction: Sequence[Array], t: float) -> list[Array]:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 FACTORS = (-(2.0**20), 2.0**20, 2.0**-20)
 """Powers of two, which change no digit of what is linear."""
 
+OVERFLOWS = 2.0**40
+"""Where so many times a derivative is no number, these factors may make none of it on the way."""
+
 OTHERWISE = 1e-7
 """By so much of its size a derivative may differ: a cotangent's size may decide how an algorithm goes about it."""
 

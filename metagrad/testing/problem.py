@@ -10,17 +10,25 @@ import numpy as np
 
 from ..core.pytree import flatten, leaf_names, unflatten
 from ..errors import DTypeError, OptionError, ShapeError, requires
-from .estimates import EPS, OUTSIDE, DomainError, NondeterministicError, random_direction
-from .functions import as_function, require_own
+from .arithmetic import roundoff
+from .estimates import EPS, OUTSIDE, DomainError, NondeterministicError, NotMeasuredError, random_direction
+from .functions import around, as_function, calls, require_own
 from .scales import STEP
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .estimates import Estimate
+    from .report import Report
 
 
 T = TypeVar("T")
+
+COARSE = 1e-5
+"""The roundoff from which on a difference has no digits worth having."""
+
+AGAIN = 16
+"""So often a function is called twice before its derivative is said to be wrong: it may be random but rarely."""
 
 ALIKE = 1e-10
 """By so much of its size a derivative may differ from one time to the next: sums may be in another order."""
@@ -52,7 +60,7 @@ class Problem:
             raise OptionError(requires(check, "a list of arguments, such as [x],", type(args).__name__))
         self.step = STEP if step is None else step
         function = as_function(check, f)
-        self.check, self.library = check, function.library
+        self.check, self.function, self.library = check, function, function.library
         library = self.library
         leaves, structure = flatten(tuple(args))
         names = leaf_names(tuple(args))
@@ -80,16 +88,17 @@ class Problem:
         def outputs(*moved: Any) -> list[Any]:
             return flatten(function(*filled(moved)))[0]
 
+        if not self.places:
+            types = ", ".join(f"{np.asarray(x).dtype} at argument {n}" for x, n in zip(arrays, names, strict=True))
+            raise DTypeError(requires(check, "floating-point arguments", types or "none"))
         self.outputs, self.filled = outputs, filled
         self.library = library.at(filled, self.places, self.leaves)
         self.weigh = weigh and library.weighs
         found = self._evaluated()
         weights = self._weights(found, rng)
-        if not self.places or all(w is None for w in weights):
-            types = ", ".join(f"{np.asarray(x).dtype} at argument {n}" for x, n in zip(arrays, names, strict=True))
+        if all(w is None for w in weights):
             results = ", ".join(str(y.dtype) for y in found)
-            got = f"arguments {types or 'none'} and results {results or 'none'}"
-            raise DTypeError(requires(check, "floating-point arguments and results", got))
+            raise DTypeError(requires(check, "floating-point results", results or "none"))
         if not any(x.size for x in self.point):
             shapes = ", ".join(str(x.shape) for x in self.point)
             raise ShapeError(requires(check, "an argument that has elements", f"shapes {shapes}"))
@@ -118,6 +127,8 @@ class Problem:
         self.scalar = sum_of(weighed)
         self.parts = [sum_of([k]) for k in weighed]
         """The scalar functions of one output each, whose sum that is."""
+        self.unit = self._roundoff()
+        """That of the function's arithmetic, which may be less than float64 inside."""
 
     def _evaluated(self) -> list[Any]:
         """The outputs at the point as NumPy arrays, the same in two calls."""
@@ -130,9 +141,17 @@ class Problem:
                     raise
                 need = "a function that takes float64, to be measured well (a module after .double()),"
                 raise DTypeError(requires(self.check, need, str(error))) from error
-            if not any(map(library.is_result, found)) or not all(map(library.is_array, found)):
-                got = ", ".join(f"{type(y).__name__} {y!r}" for y in found) or "None"
-                raise DTypeError(requires(self.check, "a function that returns an array or a tree of arrays", got))
+            except TypeError as error:
+                if library.name == "metagrad" and (owner := calls(self.function.f)):
+                    raise DTypeError(requires(self.check, around(owner), f"{owner}'s {error}")) from error
+                raise
+            wrong = [y for y in found if not library.is_array(y)]
+            if wrong or not any(map(library.is_result, found)):
+                got = ", ".join(f"{type(y).__name__} {y!r}" for y in wrong or found) or "None"
+                need = f"a function that returns {library.results}"
+                if library.name == "metagrad" and any(isinstance(y, np.generic) for y in found):
+                    need += " (metagrad.testing.numpy_function(f, gradient) around a function of NumPy)"
+                raise DTypeError(requires(self.check, need, got))
             first, second = (list(map(library.leave, ys)) for ys in (found, again))
         for k, (a, b) in enumerate(zip(first, second, strict=True)):
             if a.shape != b.shape:
@@ -149,6 +168,34 @@ class Problem:
                 got = f"{float(y[tuple(where)])} at {where} of output {k}"
                 raise DomainError(requires(self.check, "finite values at the point", got))
         return first
+
+    def _roundoff(self) -> float:
+        """That of the scalar; raises NotMeasuredError where it leaves no digits to a difference."""
+        v = [length * (1 + np.cos(np.arange(x.size) ** 2.0) / 2).reshape(x.shape) for x, length in self._extents()]
+        rows = zip(self.weights, self.found, strict=True)
+        size = float(sum(np.abs(w * y).sum() for w, y in rows if w is not None))
+        with np.errstate(all="ignore"):
+            unit = roundoff(self.library.on_the_line(self.scalar, self.point, v), size)
+        if unit > COARSE:
+            self.require_same_again()
+            got = f"one that jumps by {unit:.0e} of its size between points nearby, as in bfloat16 or float16"
+            raise NotMeasuredError(requires(self.check, "a function that computes in float64 or float32", got))
+        return unit
+
+    def _extents(self) -> list[tuple[Any, float]]:
+        return list(zip(self.point, self.lengths, strict=True))
+
+    def settled(self, report: Report) -> Report:
+        """The report; raises it where it is false."""
+        __tracebackhide__ = True
+        if not report:
+            self.require_same_again()
+        return report.raise_if_wrong()
+
+    def require_same_again(self) -> None:
+        """Raise NondeterministicError where the function gives other results, though two calls gave the same."""
+        for _ in range(AGAIN):
+            self._evaluated()
 
     def _beside(self, found: list[Any], places: Sequence[int], part: float) -> list[Any]:
         """The outputs with some arguments moved by a part, or as they were found where they are not finite then."""
@@ -211,7 +258,7 @@ class Problem:
 
     def estimate(self, d: Any, direction: Sequence[Any]) -> Estimate:
         """The numeric derivative of d along a direction. Steps that had to be small are the first the next time."""
-        found = self.library.estimate(d, self.point, direction, self.step)
+        found = self.library.estimate(d, self.point, direction, self.step, self.unit)
         if found.tried and found.tried[0].step < self.step / 8:
             self.step = found.tried[0].step
         return found

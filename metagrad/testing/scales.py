@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import requires
 from .estimates import EPS, Estimate, KinkError, number
-from .tables import NOISE, ROUNDING, SAFETY, STAYS, Table, noise
+from .tables import NOISE, ROUNDING, SAFETY, STAYS, Table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,10 +30,10 @@ def first_step(length: float) -> float:
 
 
 def _other_steps(coarse: Table) -> list[float]:
-    """First steps of other tables: in proportion to the argument, and smaller and smaller while it has digits left."""
+    """First steps of other tables: in proportion to the argument, and smaller and smaller while g has digits left."""
     own = first_step(coarse.length)
     steps = [own, *(STEP * RATIO**-k for k in range(9)), *(own * RATIO**-k for k in range(1, 5))]
-    return [h for h in dict.fromkeys(steps) if h != coarse.steps[0] and h > 1e4 * EPS * coarse.length]
+    return [h for h in dict.fromkeys(steps) if h != coarse.steps[0] and h > 1e4 * coarse.unit * coarse.length]
 
 
 def at_other_scales(coarse: Table, found: Estimate, rows: int) -> Estimate:
@@ -53,7 +53,7 @@ class _Diagnosis:
 
     def __init__(self, table: Table, found: Estimate) -> None:
         self.table = table
-        self.noise = noise(table.g, 2e-6 * table.steps[0])
+        self.noise = table.noise(2e-6 * table.steps[0])
         self.rounded = bool(np.any(self.noise > 1e-11 * table.size))
         self.kinked = table.kinked(self.noise)
         self.estimate = found if self.kinked else table.estimate(self.noise)._replace(note=found.note)
@@ -177,7 +177,7 @@ def _no_derivative(got: str) -> KinkError:
 
 def _noise_beside(table: Table) -> Any:
     """How much g jumps beyond the smallest steps: what it does there too is nothing special to 0."""
-    return noise(table.g, 8 * table.finest)
+    return table.noise(8 * table.finest)
 
 
 def _finest(tables: Sequence[Table]) -> Table:

@@ -45,7 +45,7 @@ def check_subgradient(
         for v in [*units, *(random_direction(rng, x.shape) for _ in range(directions))]:
             if kink := _kink(problem, i, v, g, rtol):
                 report.kinks.append(kink)
-    return report.raise_if_wrong()
+    return problem.settled(report)
 
 
 def _kink(problem: Problem, i: int, v: Any, g: Any, rtol: float) -> Kink | None:
@@ -86,7 +86,8 @@ def _slopes(problem: Problem, i: int, v: Any, scale: float) -> tuple[Any, Estima
     for part, step in ((v * (sizes / largest), STEP * largest * scale), (v, STEP * length * scale)):
         moves = [part if i == j else None for j in range(len(problem.point))]
         try:
-            left, right = one_sided_slopes(problem.library.on_the_line(problem.scalar, problem.point, moves), step=step)
+            g = problem.library.on_the_line(problem.scalar, problem.point, moves)
+            left, right = one_sided_slopes(g, step=step, unit=problem.unit)
             return part, left, right, 0.0 if part is not v else min(trial.step for trial in left.tried)
         except KinkError as error:
             failed = error

@@ -33,13 +33,21 @@ SAFETY = 10.0
 class Table:
     """g at 0, and at h and -h for `rows` steps h, each half of the one before.
 
-    `length` is the size of the argument that t is added to: so much times EPS is lost of every step.
+    `length` is the size of the argument that t is added to: so much times EPS is lost of every step. `unit` is the
+    roundoff of g's arithmetic.
     """
 
     def __init__(
-        self, g: Callable[[float], Any], middle: Any, first: float, rows: int, length: float, known: Table | None = None
+        self,
+        g: Callable[[float], Any],
+        middle: Any,
+        first: float,
+        rows: int,
+        length: float,
+        unit: float = EPS,
+        known: Table | None = None,
     ) -> None:
-        self.g, self.middle, self.length = g, middle, length
+        self.g, self.middle, self.length, self.unit = g, middle, length, unit
         self.steps = [first * 0.5**i for i in range(rows)]
         done = 0 if known is None else len(known.steps)
         fresh = [(_at(g, h), _at(g, -h)) for h in self.steps[done:]]
@@ -48,11 +56,11 @@ class Table:
 
     def extended(self, rows: int) -> Table:
         """With so many rows, of which these are the first."""
-        return Table(self.g, self.middle, self.steps[0], rows, self.length, self)
+        return Table(self.g, self.middle, self.steps[0], rows, self.length, self.unit, self)
 
     def starting_at(self, step: float, rows: int) -> Table:
         """The table of the same function by other steps."""
-        return Table(self.g, self.middle, step, rows, self.length)
+        return Table(self.g, self.middle, step, rows, self.length, self.unit)
 
     @property
     def finest(self) -> float:
@@ -67,6 +75,15 @@ class Table:
     @property
     def size(self) -> Any:
         return np.max(self.sizes, axis=0)
+
+    def noise(self, spacing: float) -> Any:
+        """By how much g jumps between points so near, or by its roundoff where that is known to be more."""
+        return np.maximum(noise(self.g, spacing), self.rounding)
+
+    @property
+    def rounding(self) -> Any:
+        """What g's arithmetic is known to jump by, where it is not float64's."""
+        return self.unit * self.size if self.unit > EPS else np.zeros_like(self.size)
 
     @property
     def finite(self) -> bool:

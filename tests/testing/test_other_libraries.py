@@ -216,5 +216,49 @@ def test_what_a_numpy_function_lacks_is_asked_for():
         check_gradients(numpy_function(norm, slope), [X], modes=("forward",))
     with pytest.raises(DTypeError, match="a function that returns a scalar here"):
         check_gradients(numpy_function(slope, slope), [X], order=1)
-    with pytest.raises(DTypeError, match=r"derivatives of shapes \(3, 2\), those of the arguments but got \(2,\)"):
+    with pytest.raises(DTypeError, match=r"derivatives of shapes \(3, 2\), those of the arguments, but got \(2,\)"):
         check_gradients(numpy_function(norm, lambda x: x[0]), [X], order=1)
+
+
+def test_a_torch_function_that_leaves_torch_is_told_what_to_return(torch):
+    with pytest.raises(
+        DTypeError, match=r"requires a function that returns a tensor or a tree of tensors but got ndarray array"
+    ):
+        check_gradients(torch_function(lambda x: x.detach().numpy()), [X])
+
+
+@pytest.mark.parametrize(("library", "name"), [("torch", "torch"), ("jax", "jax.numpy")])
+def test_a_function_that_calls_another_library_is_told_to_name_it(library, name):
+    module = pytest.importorskip(name, reason="it is not installed: the extra 'oracle' has it")
+    with pytest.raises(DTypeError, match=rf"requires metagrad\.testing\.{library}_function\(f\) around"):
+        check_gradients(lambda x: module.tanh(x) * 2, [X])
+
+
+def test_a_function_that_comes_to_numpy_s_number_is_told_to_name_it():
+    with pytest.raises(DTypeError, match=r"numpy_function\(f, gradient\) around a function of NumPy\) but got float64"):
+        check_gradients(lambda x: np.sum(np.sin(np.asarray(x))), [X])
+
+
+def test_a_key_of_jax_is_data(jax):
+    f = jax_function(lambda x, key: x * jax.random.normal(key, x.shape))
+    assert check_gradients(f, [X, jax.random.key(1)], order=1)
+
+
+def test_a_numpy_function_may_change_its_argument_which_stays_the_caller_s():
+    point = X.copy()
+
+    def squares(x):
+        x *= 2
+        return np.sum(x**2)
+
+    assert check_gradients(numpy_function(squares, lambda x: 8 * x), [point], order=1)
+    assert np.array_equal(point, X)
+
+
+def test_a_gradient_of_a_numpy_function_is_in_float64_and_of_its_shapes():
+    with pytest.raises(DTypeError, match=r"requires derivatives in float64, to be measured well, but got float32"):
+        check_gradients(numpy_function(np.sum, lambda x: np.ones(x.shape, np.float32)), [X], order=1)
+    with pytest.raises(DTypeError, match=r"those of the arguments, but got none"):
+        check_gradients(numpy_function(np.sum, lambda x: None), [X], order=1)
+    with pytest.raises(DTypeError, match=r"requires floating-point arguments but got int64 at argument \[0\]"):
+        check_gradients(numpy_function(np.sum, lambda x: x), [np.array([3])], order=1)

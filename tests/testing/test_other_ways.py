@@ -99,3 +99,7 @@ def test_a_rule_that_is_wrong_for_one_output_alone_is_found(torch, wrong):
         return
     with pytest.raises(AssertionError, match="reverse of one output at a time"):
         check_gradients(f, [X])
+
+
+def test_a_derivative_near_float64_s_largest_number_is_not_lost_to_the_factors():
+    assert check_gradients(mg.exp, [np.array([697.0, 700.0, 1.0])])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -132,6 +134,17 @@ def test_a_rule_that_forgets_its_cotangent_shows_in_the_second_order():
     assert "order 2, reverse over reverse" in failure(lambda: check_gradients(f, [X], modes=("reverse",)))
 
 
+@pytest.mark.parametrize("check", [check_gradients, check_hvp, check_taylor])
+def test_a_function_that_is_random_but_rarely_is_named_before_its_derivative_is_wrong(check):
+    calls = itertools.count()
+
+    def sometimes(x):
+        return mg.sum(x**2) * (1.5 if next(calls) % 11 == 10 else 1.0)
+
+    with pytest.raises(NondeterministicError, match="requires a function that returns the same each time but got two"):
+        check(sometimes, [np.ones(3)])
+
+
 def test_noise_in_a_function_is_named_with_its_size():
     noise = np.random.default_rng(0)
     with pytest.raises(NondeterministicError, match=r"two calls that differ by 0\.\d+ at \[\d\] of output 0"):
@@ -143,7 +156,7 @@ def test_noise_in_a_function_is_named_with_its_size():
     [
         (lambda x: None, [X], DTypeError, "requires a function that returns an array or a tree of arrays but got None"),
         (lambda x: "word", [X], DTypeError, "but got str 'word'"),
-        (lambda x: 2 * x, [np.arange(3)], DTypeError, r"but got arguments int64 at argument \[0\] and results int64"),
+        (lambda x: 2 * x, [np.arange(3)], DTypeError, r"floating-point arguments but got int64 at argument \[0\]"),
         (lambda x: x, [X.astype(np.float32)], DTypeError, r"in float32 a difference has 4 digits at most"),
         (mg.sin(X), [X], DTypeError, "requires a function but got Tensor"),
         (mg.sin, [X], OptionError, "requires an order of at least 1 but got 0"),
