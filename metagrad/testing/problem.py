@@ -171,7 +171,8 @@ class Problem:
 
     def _roundoff(self) -> float:
         """That of the scalar; raises NotMeasuredError where it leaves no digits to a difference."""
-        v = [length * (1 + np.cos(np.arange(x.size) ** 2.0) / 2).reshape(x.shape) for x, length in self._extents()]
+        turns = [(1 + np.cos(np.arange(x.size) ** 2.0) / 2).reshape(x.shape) for x in self.point]
+        v = [length * turn for length, turn in zip(self.lengths, turns, strict=True)]
         rows = zip(self.weights, self.found, strict=True)
         size = float(sum(np.abs(w * y).sum() for w, y in rows if w is not None))
         with np.errstate(all="ignore"):
@@ -181,9 +182,6 @@ class Problem:
             got = f"one that jumps by {unit:.0e} of its size between points nearby, as in bfloat16 or float16"
             raise NotMeasuredError(requires(self.check, "a function that computes in float64 or float32", got))
         return unit
-
-    def _extents(self) -> list[tuple[Any, float]]:
-        return list(zip(self.point, self.lengths, strict=True))
 
     def settled(self, report: Report) -> Report:
         """The report; raises it where it is false."""
