@@ -17,8 +17,8 @@ LARGE, SMALL = 1 / 256, 1e-11
 SEEN = 1e-6
 """The largest jumps of arithmetic whose steps are not seen to end above 4e-8, the least of the distances: float32's."""
 
-LEVELS = 11
-"""As many distances, each a quarter of the one before, from 4e-2."""
+LEVELS = 12
+"""As many distances, each a quarter of the one before, from 0.16."""
 
 
 def roundoff(g: Callable[[float], Any], size: float) -> float:
@@ -28,13 +28,13 @@ def roundoff(g: Callable[[float], Any], size: float) -> float:
     kinks. Those of rounding it leaves as they are, down to a distance at which few points have a jump between them:
     there nothing is left at once. Those of a wave stay too, at distances above its length, and then get smaller.
     """
-    levels = [_third_differences(g, 0.04 * 4.0**-k) / (size or 1.0) for k in range(LEVELS)]
+    levels = [_third_differences(g, 0.16 * 4.0**-k) / (size or 1.0) for k in range(LEVELS)]
     clear = [k for k, level in enumerate(levels) if level > SMALL]
     if not clear or any(level > levels[clear[-1]] / 1e4 for level in levels[clear[-1] + 1 :]):
         return EPS
     most = LARGE if clear[-1] + 1 < LEVELS else SEEN
     thrice = zip(levels, levels[1:], levels[2 : clear[-1] + 1], strict=False)
-    staying = [last for first, middle, last in thrice if max(first, middle) < min(8 * last, most)]
+    staying = [min(three) for three in thrice if max(three) < min(8 * min(three), most)]
     return max([EPS, *(8 * level for level in staying)])
 
 
