@@ -1,4 +1,7 @@
-"""What Gymnasium loads to know metagrad's environments: their names. metagrad is imported when one is made."""
+"""Import this, and Gymnasium knows metagrad's environments by their names. metagrad is imported when one is made.
+
+gymnasium.make("gymnasium_metagrad:metagrad/Navigation2D-v0")
+"""
 
 from __future__ import annotations
 
@@ -18,3 +21,6 @@ def register() -> None:
     for name, options in ENVIRONMENTS.items():
         if name not in gymnasium.registry:
             gymnasium.register(name, entry_point="metagrad.rl.environment:make", kwargs=dict(options))
+
+
+register()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from functools import partial
 from pathlib import Path
@@ -14,10 +15,12 @@ import metagrad as mg
 from metagrad import meta, optim, rl
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable
 
 TEST_STEPS = 3
+EVERY = ("validate_every", "checkpoint_every")
+MAY_CHANGE = ("iterations", "methods", "first_order", "out", "resume", "threads", "test_tasks", "test_rollouts", *EVERY)
+"""Options that a resumed run may have otherwise; first order is in the method."""
 GOALS = 0  # the seed of the test tasks: the same for every run
 CONTEXT = 10
 Array = np.ndarray[Any, Any]
@@ -94,17 +97,13 @@ class Experiment:
         def validate(state: Any) -> float:
             steps = TEST_STEPS if self.method.kept_for_adapting else 0
             returns = self.adapted(state.params, seen, args.rollouts, self._generator(3), steps)[1]
-            return float(returns[:, min(steps, 1) :].mean())
+            return rl.mean_return(returns[:, min(steps, 1) :])
 
         trainer = meta.Trainer(
             learner.step,
             learner.sample,
             self.folder,
-            settings={
-                "env": args.env,
-                "method": self.name,
-                **{key: getattr(args, key) for key in ("tasks", "rollouts", "inner_lr", "outer", "surrogate", "seed")},
-            },
+            settings={"method": self.name} | {k: v for k, v in vars(args).items() if k not in MAY_CHANGE},
             validate=validate,
             validate_every=args.validate_every,
             label=f"{self.method.label}, {args.env}",
@@ -153,20 +152,28 @@ def outer(args: argparse.Namespace) -> rl.Outer:
 def rows_of(experiment: Experiment, returns: Array) -> list[dict[str, Any]]:
     """The rows of results.json: the mean return over tasks, and half the width of its 95% confidence interval."""
     args = experiment.args
-    means, halves = mean_and_ci95(returns)
+    kept = [column[np.isfinite(column)] for column in returns.T]  # tasks whose simulator gave numbers
+    found = [mean_and_ci95(column) if column.size else (np.nan, np.nan) for column in kept]
     return [
         {
             "method": experiment.name,
             "env": args.env,
             "steps": step,
-            "return": finite(means[step]),
-            "ci95": finite(halves[step]),
-            "tasks": len(returns),
+            "return": finite(found[step][0]),
+            "ci95": finite(found[step][1]),
+            "tasks": len(kept[step]),
             "iterations": args.iterations if experiment.method.trained else 0,
             "seed": args.seed,
         }
         for step in range(1 + TEST_STEPS)
     ]
+
+
+class Formatter(argparse.ArgumentDefaultsHelpFormatter):
+    """With defaults, but for what has none."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default is None else super()._get_help_string(action)
 
 
 def cell(row: dict[str, Any]) -> str:
@@ -219,22 +226,24 @@ def options(parser: argparse.ArgumentParser, defaults: Setting | None) -> None:
     """Those of every experiment; what `defaults` does not give is filled in by `complete`."""
     d = defaults or Setting(*[None] * len(Setting._fields))  # type: ignore[arg-type]
     add = parser.add_argument
-    add("--iterations", type=whole, default=d.iterations, help="meta-updates")
-    add("--tasks", type=whole, default=d.tasks, help="tasks an iteration")
-    add("--rollouts", type=whole, default=d.rollouts, help="trajectories of a task before each inner step and after")
-    add("--inner-lr", type=rate, default=d.inner_lr, help="size of an inner step")
+    paper = "" if defaults else " (default: the paper's for the environment)"
+    rollouts = f"trajectories of a task before each inner step and after{paper}"
+    add("--iterations", type=whole, default=d.iterations, help=f"meta-updates{paper}")
+    add("--tasks", type=whole, default=d.tasks, help=f"tasks an iteration{paper}")
+    add("--rollouts", type=whole, default=d.rollouts, help=rollouts)
+    add("--inner-lr", type=rate, default=d.inner_lr, help=f"size of an inner step{paper}")
     add("--outer", choices=["trpo", "adam", "ppo"], default="trpo", help="the outer update")
-    add("--max-kl", type=rate, default=d.max_kl, help="of a step of TRPO")
+    add("--max-kl", type=rate, default=d.max_kl, help=f"of a step of TRPO{paper}")
     add("--outer-lr", type=rate, default=1e-3, help="of Adam, also inside PPO")
     add("--surrogate", choices=list(rl.SURROGATES), default="log_likelihood", help="what an inner step ascends")
     add("--seed", type=partial(whole, least=0), default=0, help="of parameters, tasks and trajectories")
-    add("--out", default=None, help="folder for results, pictures and checkpoints")
+    add("--out", default=None, help="folder for results, pictures and checkpoints (default: out/ENV)")
     add("--resume", action="store_true", help="go on from the checkpoints in --out")
     default = f"what to train (default: all but {' and '.join(UNLESS_NAMED)})"
     add("--methods", nargs="+", choices=list(METHODS), default=None, help=default)
     add("--first-order", action="store_true", help="first-order MAML in the place of MAML")
     add("--test-tasks", type=whole, default=40, help="fixed tasks to test on")
-    add("--test-rollouts", type=whole, default=d.test_rollouts, help="trajectories of a test task at each step")
+    add("--test-rollouts", type=whole, default=d.test_rollouts, help=f"trajectories of a test task at each step{paper}")
     add("--validate-every", type=whole, default=10, help="iterations between validations, of which the best is kept")
     add("--checkpoint-every", type=whole, default=10, help="iterations between checkpoints")
 

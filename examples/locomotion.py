@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from _experiment import guarded, whole
 from _figures import save_all
-from _rl_experiment import Setting, complete, options, run
+from _rl_experiment import Formatter, Setting, complete, options, run
 from _rl_figures import common
 
 from metagrad import rl
@@ -91,7 +91,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description="MAML for locomotion: trains, tests and draws.",
         allow_abbrev=False,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=Formatter,
     )
     parser.add_argument("--env", choices=list(ENVIRONMENTS), default="cheetah-dir", help="robot and task")
     options(parser, None)

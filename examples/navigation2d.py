@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from _experiment import guarded
 from _figures import save_all
-from _rl_experiment import METHODS, Setting, complete, options, run
+from _rl_experiment import METHODS, Formatter, Setting, complete, options, run
 from _rl_figures import common
 
 from metagrad import rl
@@ -60,7 +60,8 @@ def _paths(plt: Any, name: str, trained: dict[str, Any]) -> Any:
             axis.plot(*goal, "*", color="#c0392b", ms=14, mec="white")
             axis.set(xlim=(-1, 1), ylim=(-1, 1), aspect="equal")
             axis.text(0.03, 0.03, f"return {found.returns()[row]:.1f}", transform=axis.transAxes, fontsize=9)
-    figure.suptitle(f"{METHODS[name].label}: trajectories from the square to the star")
+    between = "\n" if columns == 1 else " "
+    figure.suptitle(f"{METHODS[name].label}: trajectories{between}from the square to the star")
     return figure
 
 
@@ -68,7 +69,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description="MAML for 2D navigation: trains, tests and draws.",
         allow_abbrev=False,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=Formatter,
     )
     options(parser, SETTING)
     parser.add_argument("--reward", choices=REWARDS, default=REWARDS[0], help="minus the distance, or its square")

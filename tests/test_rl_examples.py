@@ -5,9 +5,12 @@ from __future__ import annotations
 import importlib
 import json
 import re
+import shutil
 import signal
 import time
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from example_runs import EXAMPLES, printed, rows_in, run, start
 
@@ -67,6 +70,26 @@ def test_navigation_resumed_gives_the_same_results(whole, tmp_path):
     rows = rows_in(whole[0])
     expected = [r for r in rows if r["method"] in ("maml", "random")]
     assert rows_in(tmp_path) == expected
+
+
+@pytest.mark.parametrize(("option", "value"), [("--reward", "squared_distance"), ("--max-kl", 0.5)])
+def test_a_run_is_not_resumed_with_other_settings(option, value, whole, tmp_path):
+    out = shutil.copytree(whole[0], tmp_path / "out")
+    code, _, errors = run("navigation2d.py", *SMALL, "--methods", "maml", "--resume", option, value, "--out", out)
+    assert code == 1
+    assert f"requires the run's own settings, with {option[2:].replace('-', '_')} =" in errors
+    assert rows_in(out) == rows_in(whole[0])
+
+
+def test_a_task_whose_simulator_broke_is_left_out_of_the_mean(monkeypatch):
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    shared = importlib.import_module("_rl_experiment")
+    args = SimpleNamespace(env="navigation2d", iterations=2, seed=0)
+    experiment = SimpleNamespace(args=args, name="maml", method=shared.METHODS["maml"])
+    returns = np.array([[1.0, 2.0, np.nan, np.nan], [3.0, np.nan, np.nan, 4.0], [5.0, 6.0, np.nan, np.nan]])
+    rows = shared.rows_of(experiment, returns)
+    assert [row["return"] for row in rows] == [3.0, 4.0, None, 4.0]
+    assert [row["tasks"] for row in rows] == [3, 2, 0, 1]
 
 
 @pytest.mark.parametrize("outer", ["adam", "ppo"])

@@ -10,7 +10,7 @@ from .conjugate_gradient import Solution, conjugate_gradient
 from .distributions import Categorical, Gaussian
 from .family import Family, Informed
 from .gymnasium_family import GymnasiumFamily
-from .learner import MAML, Collected, Draw, for_each_task
+from .learner import MAML, Collected, Draw, for_each_task, mean_return
 from .locomotion import Ant, HalfCheetah
 from .navigation import Navigation
 from .objective import Objective
@@ -56,6 +56,7 @@ __all__ = [
     "linear_baseline",
     "log_likelihood",
     "masked_mean",
+    "mean_return",
     "policy_for",
     "register",
     "rollout",

@@ -89,14 +89,19 @@ def standardized(advantages: Array, mask: Array) -> Array:
     return np.asarray(apart / (deviation + 1e-8))
 
 
+def require_rates(discount: float, gae_lambda: float) -> None:
+    """Raise OptionError for rates outside of [0, 1]."""
+    for name, rate in (("discount", discount), ("gae_lambda", gae_lambda)):
+        if not 0 <= rate <= 1:
+            raise OptionError(requires("advantages", f"a {name} from 0 to 1", rate))
+
+
 def as_batch(trajectories: Trajectories, *, discount: float = 0.99, gae_lambda: float = 1.0) -> Batch:
     """What a surrogate learns from: advantages over a baseline fitted to each task, and standardised for each task.
 
     Raises OptionError for rates outside of [0, 1].
     """
-    for name, rate in (("discount", discount), ("gae_lambda", gae_lambda)):
-        if not 0 <= rate <= 1:
-            raise OptionError(requires("advantages", f"a {name} from 0 to 1", rate))
+    require_rates(discount, gae_lambda)
     mask = np.asarray(trajectories.mask, np.float64)
     rewards = trajectories.rewards * mask
     values = linear_baseline(trajectories.observations, discounted(rewards, discount), mask)

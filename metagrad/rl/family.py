@@ -67,8 +67,11 @@ class Family(ABC):
 
     def check_tasks(self, tasks: Any) -> Array:
         """The tasks as float64; raises ShapeError unless they are of shape (count, task_size), OptionError for NaN."""
-        found = np.asarray(tasks, np.float64)
-        if found.ndim != 2 or found.shape[1] != self.task_size:
+        try:
+            found = np.asarray(tasks, np.float64)
+        except (TypeError, ValueError) as error:
+            raise ShapeError(requires(self.name, "tasks of numbers, all of one shape", error)) from error
+        if found.ndim != 2 or not len(found) or found.shape[1] != self.task_size:
             raise ShapeError(requires(self.name, f"tasks of shape (count, {self.task_size})", f"shape {found.shape}"))
         if not np.isfinite(found).all():
             raise OptionError(requires(self.name, "tasks of finite numbers", found[~np.isfinite(found).all(axis=1)][0]))

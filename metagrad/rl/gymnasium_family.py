@@ -23,6 +23,9 @@ class GymnasiumFamily(Family):
     without its wrappers, by default its own method `set_task(task)` or attribute `task`. Observations and actions are a
     Box of one axis, or actions Discrete. The horizon is the environment's own limit of steps, unless one is given.
 
+    Equal seeds give equal trajectories unless a wrapper keeps something from one episode to the next, as
+    NormalizeObservation does: that is in no checkpoint either.
+
     Raises OptionError for other spaces, for an environment without a task, and where no horizon is known.
 
     >>> from metagrad import rl
@@ -57,11 +60,11 @@ class GymnasiumFamily(Family):
     def _setter(self, env: Any) -> Callable[[Any, Array], None]:
         if callable(getattr(env, "set_task", None)):
             return lambda env, task: env.set_task(task)
-        if hasattr(type(env), "task"):
+        own = getattr(type(env), "task", None)
+        if hasattr(env, "task") and not (isinstance(own, property) and own.fset is None):
             return lambda env, task: setattr(env, "task", task)
-        raise OptionError(
-            requires(self.name, "a task: a method set_task(task), or `set_task=`", f"{type(env).__name__} without one")
-        )
+        need = "a task: a method set_task(task), an attribute task that can be set, or `set_task=`"
+        raise OptionError(requires(self.name, need, f"{type(env).__name__} without one"))
 
     def _read_spaces(self, spaces: Any, env: Any) -> None:
         seen, acts = env.observation_space, env.action_space

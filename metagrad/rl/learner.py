@@ -24,11 +24,12 @@ import numpy as np
 
 from ..core.pytree import tree_map
 from ..core.tensor import Tensor
+from ..errors import OptionError, ShapeError, requires
 from ..meta import State, adapt
 from ..operations import sum
 from ..ops.windows import positive
 from ..transforms import vmap
-from .advantages import as_batch
+from .advantages import as_batch, require_rates
 from .clock import Clock
 from .objective import Objective, inner_loss
 from .rollouts import rollout
@@ -68,6 +69,16 @@ def for_each_task(params: Any, count: int) -> Any:
     return tree_map(lambda x: Tensor(np.repeat(np.asarray(x)[None], count, axis=0)), params)
 
 
+def mean_return(returns: Array) -> float:
+    """Of the tasks that have one: not of those whose trajectories were all dropped. NaN where none has.
+
+    >>> mean_return(np.array([1.0, np.nan, 3.0]))
+    2.0
+    """
+    kept = returns[np.isfinite(returns)]
+    return float(kept.mean()) if kept.size else float("nan")
+
+
 class MAML:
     """MAML on a family of environments; its `step` is one for `meta.Trainer`, its `sample` what that draws.
 
@@ -75,6 +86,8 @@ class MAML:
     drawn for it. `outer` updates the meta-parameters (`TRPO`, `PPO`, `Ascent`). With `steps` 0 it is plain policy
     optimisation on all tasks. `first_order` takes the inner gradients as constants; what moves is `policy.adapted`.
     `clock` holds the seconds of "simulation", "policy", "advantages", "inner gradient" and "outer step" so far.
+
+    Raises ShapeError for a policy whose outputs do not fit the family's actions, OptionError for other options.
 
     >>> import numpy as np
     >>> import metagrad as mg
@@ -103,6 +116,14 @@ class MAML:
         discount: float = 0.99,
         gae_lambda: float = 1.0,
     ) -> None:
+        if (outputs := getattr(policy, "outputs", family.action_size)) != family.action_size:
+            need = f"a policy of {family.action_size} outputs, for {family.name}'s actions,"
+            raise ShapeError(requires("MAML", need, outputs))
+        if not callable(getattr(outer, "update", None)):
+            raise OptionError(requires("MAML", "an outer update, such as TRPO()", repr(outer)))
+        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
+            raise OptionError(requires("MAML", "a whole number of steps, 0 or more", repr(steps)))
+        require_rates(discount, gae_lambda)
         self.family, self.policy, self.outer = family, policy, outer
         self.steps, self.lr, self.first_order = steps, lr, first_order
         self.rollouts = positive("MAML", "rollouts", rollouts)
@@ -127,8 +148,8 @@ class MAML:
             objective = self.objective(state.params, batches)
             params, outer, report = self.outer.update(objective, state.optimizer, state.params)
         found = {
-            "pre_update": float(np.nanmean(trajectories[0].returns())),
-            "post_update": float(np.nanmean(trajectories[-1].returns())),
+            "pre_update": mean_return(trajectories[0].returns()),
+            "post_update": mean_return(trajectories[-1].returns()),
             "dropped": float(np.sum([t.dropped for t in trajectories])),
         }
         return State(params, outer), found | report
@@ -174,17 +195,17 @@ class MAML:
 
         def loss(theta: Any, batch: Batch) -> Any:
             """Of all tasks: as each has its own parameters, the sum's gradient is each one's own."""
-            with self.clock("inner gradient"):
-                return sum(vmap(lambda p, b: inner_loss(self.policy, self.surrogate, p, b))(theta, batch))
+            return sum(vmap(lambda p, b: inner_loss(self.policy, self.surrogate, p, b))(theta, batch))
 
-        adapted = adapt(
-            loss,
-            for_each_task(params, len(tasks)),
-            fresh,
-            steps=steps,
-            lr=self.lr if lr is None else lr,
-            adapted=self.policy.adapted(params),
-        )
+        with self.clock.rest("inner gradient"):
+            adapted = adapt(
+                loss,
+                for_each_task(params, len(tasks)),
+                fresh,
+                steps=steps,
+                lr=self.lr if lr is None else lr,
+                adapted=self.policy.adapted(params),
+            )
         fresh(steps, adapted)
         return found
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.pytree import tree_map
+from ..core.pytree import flatten, tree_map
 from ..meta import adapt
 from ..operations import clip, exp, mean, minimum
 from ..transforms import hvp, vjp, vmap
@@ -82,6 +82,11 @@ class Objective:
         """Both, for a line search: the inner steps are taken once."""
         found = self.distributions(params)
         return float(self._surrogate(found)), float(self._kl(found))
+
+    def is_old(self, params: Any) -> bool:
+        """Whether these are the parameters that the trajectories come from."""
+        pairs = zip(flatten(params)[0], flatten(self.old)[0], strict=True)
+        return all(np.array_equal(np.asarray(x), np.asarray(y)) for x, y in pairs)
 
     def kl_product(self, params: Any) -> Callable[[Any], Any]:
         """v to H v, the exact Hessian of `kl` at any parameters, third derivatives of the inner loss included."""

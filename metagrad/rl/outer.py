@@ -42,7 +42,8 @@ class TRPO:
     of conjugate gradient; the first step has the length at which the quadratic model of the KL is `max_kl`; the line
     search shortens it by `backtrack`, at most `tries` times, until the surrogate rises and the KL holds. Where none
     does, the parameters stay as they are, and a RuntimeWarning says so. `curvature` is "fisher", J^T F J, which equals
-    H at these parameters and takes no third derivative, or "hessian", by `mg.hvp`.
+    H at the parameters that drew the trajectories and takes no third derivative, or "hessian", by `mg.hvp`, which is
+    taken at all others.
 
     The report has the surrogate's gain ("gain") and "kl" of the step that was taken, the steps tried ("tries"), whether
     none was accepted ("skipped"), conjugate gradient's relative residual ("residual") and whether it met a direction of
@@ -80,7 +81,12 @@ class TRPO:
         """See the class."""
         value, gradients = value_and_grad(objective.surrogate)(params)
         gradient = vector(gradients)
-        exact = objective.fisher_product() if self.curvature == "fisher" else objective.kl_product(params)
+        if not (np.isfinite(gradient).all() and gradient.any()):
+            got = "zero" if np.isfinite(gradient).all() else "NaN or infinity, as of inner steps that are too long"
+            need = "a surrogate whose gradient is finite and not zero"
+            return self._skipped(params, state, {"residual": 1.0, "indefinite": 0.0}, 0, need, got)
+        cheap = self.curvature == "fisher" and objective.is_old(params)
+        exact = objective.fisher_product() if cheap else objective.kl_product(params)
 
         def product(v: Array) -> Array:
             return vector(exact(like(v, params))) + self.damping * v

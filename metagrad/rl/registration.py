@@ -9,8 +9,8 @@ def register() -> None:
     """Make our environments known to Gymnasium; to call it again does nothing.
 
     They are metagrad/Navigation2D-v0, HalfCheetahDirection-v0, HalfCheetahVelocity-v0, AntDirection-v0 and
-    AntVelocity-v0. Where metagrad is installed, Gymnasium knows them by itself. Raises OptionError where Gymnasium is
-    not installed.
+    AntVelocity-v0. `import gymnasium_metagrad` does the same, and so does that name before a colon:
+    `gymnasium.make("gymnasium_metagrad:metagrad/AntVelocity-v0")`. Raises OptionError where Gymnasium is not installed.
 
     >>> import gymnasium
     >>> from metagrad import rl

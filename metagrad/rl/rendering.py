@@ -44,9 +44,12 @@ def _renderer(mujoco: Any, model: Any, width: int, height: int) -> Iterator[Any]
 def frames(family: Locomotion, states: Array, width: int = 320, height: int = 240) -> Array:
     """Pictures (n, height, width, 3), uint8, of states (n, ...) of a robot, by the camera that follows it.
 
-    Raises OptionError where nothing can be drawn: no display, and no library that does without.
+    Raises OptionError for a family that is no robot, and where nothing can be drawn: no display, and no library that
+    does without.
     """
     mujoco = need("mujoco")
+    if not hasattr(family, "model"):
+        raise OptionError(requires("frames", "a robot, such as HalfCheetah()", family.name))
     data = mujoco.MjData(family.model)
     pictures = np.empty((len(states), height, width, 3), np.uint8)
     with _renderer(mujoco, family.model, width, height) as renderer:

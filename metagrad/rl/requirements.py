@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import Any
 
 from ..errors import OptionError, requires
@@ -16,3 +17,8 @@ def need(package: str) -> Any:
         return importlib.import_module(package)
     except ImportError as error:
         raise OptionError(requires("rl", f"{package}, which `{EXTRA}` installs,", f"{error}")) from error
+    except Exception as error:  # MuJoCo looks for a renderer, and each fails in its own way
+        renderer = os.environ.get("MUJOCO_GL")
+        set_to = f" with MUJOCO_GL={renderer}" if package == "mujoco" and renderer else ""
+        got = f"{type(error).__name__}: {error}{set_to}"
+        raise OptionError(requires("rl", f"{package} that can be imported", got)) from error

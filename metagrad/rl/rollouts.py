@@ -31,8 +31,9 @@ def rollout(
     """So many trajectories of each task, by a policy whose `params` have a leading axis of tasks.
 
     Everything random comes from `generator`: equal states of it give equal trajectories, whatever the simulator's
-    number of threads. A trajectory in which the simulator gives numbers that are not finite is dropped and counted, and
-    a RuntimeWarning says in which task and step. `clock` adds up the seconds of "simulation" and "policy".
+    number of threads (that of the BLAS may change the last bits of what is learned, and with them all that follows).
+    A trajectory in which the simulator or the policy gives numbers that are not finite is dropped and counted, and a
+    RuntimeWarning says in which task and step. `clock` adds up the seconds of "simulation" and "policy".
 
     Raises ShapeError for tasks, observations or actions that do not fit the family's spaces.
 
@@ -63,13 +64,19 @@ def rollout(
             drawn = distribution.sample(generator)
             _check_actions(family, drawn, (count, each))
             log_probs = np.asarray(distribution.log_prob(drawn))
+        astray = alive & ~np.isfinite(log_probs.reshape(size))
+        _warn_of_policy(astray.reshape(count, each), time)
+        broken |= astray
+        alive = alive & ~astray
+        rows = np.flatnonzero(alive)
+        if not rows.size and columns:
+            break
+        rewards, ended = np.zeros(size), np.zeros(0, bool)
         with clock("simulation"):
-            rows = np.flatnonzero(alive)
-            actions = family.to_actions(drawn.reshape(size, *drawn.shape[2:])[rows])
-            states[rows], earned, ended = family.step(states[rows], own[rows], actions)
-            rewards = np.zeros(size)
-            rewards[rows] = earned
-            seen[rows] = _observed(family, states[rows], own[rows])
+            if rows.size:
+                actions = family.to_actions(drawn.reshape(size, *drawn.shape[2:])[rows])
+                states[rows], rewards[rows], ended = family.step(states[rows], own[rows], actions)
+                seen[rows] = _observed(family, states[rows], own[rows])
         columns.append((inputs, drawn, rewards.reshape(count, each), alive.reshape(count, each), log_probs))
         wrong = alive & ~(np.isfinite(seen).all(axis=1) & np.isfinite(rewards))
         _warn(family, wrong, each, time)
@@ -96,6 +103,9 @@ def _check_actions(family: Family, actions: Array, leading: tuple[int, int]) -> 
         wanted = "integers" if family.discrete else f"real and of shape {entries}"
         need = f"a policy whose actions are {wanted}, as {family.name}'s are,"
         raise ShapeError(requires("rollout", need, f"{actions.dtype} of shape {actions.shape[2:]}"))
+    if family.discrete and not np.all((actions >= 0) & (actions < family.action_size)):
+        need = f"a policy of {family.action_size} actions, as {family.name}'s are,"
+        raise ShapeError(requires("rollout", need, f"an action of {actions.max()}"))
 
 
 def _warn(family: Family, wrong: Array, each: int, time: int) -> None:
@@ -103,6 +113,12 @@ def _warn(family: Family, wrong: Array, each: int, time: int) -> None:
         task, trajectory = divmod(int(place), each)
         got = f"NaN or infinity in task {task} at step {time}: its trajectory {trajectory} is dropped"
         warnings.warn(requires(family.name, "a simulator that gives finite numbers", got), RuntimeWarning, stacklevel=3)
+
+
+def _warn_of_policy(astray: Array, time: int) -> None:
+    for task in np.flatnonzero(astray.any(axis=1)):
+        got = f"NaN or infinity in task {task} at step {time}: its {astray[task].sum()} trajectories are dropped"
+        warnings.warn(requires("rollout", "a policy that gives finite numbers", got), RuntimeWarning, stacklevel=3)
 
 
 def _gathered(columns: list[tuple[Array, ...]], lost: Array, dtype: Any) -> Trajectories:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import importlib
+import os
+import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from metagrad import rl
 from metagrad.errors import OptionError, ShapeError
+from metagrad.rl import requirements
 
 gymnasium = pytest.importorskip("gymnasium", reason="needs Gymnasium: pip install metagrad[rl]")
 pytest.importorskip("mujoco", reason="needs MuJoCo: pip install metagrad[rl]")
 
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'kernels'}"}
 NAMES = ["Navigation2D", "HalfCheetahDirection", "HalfCheetahVelocity", "AntDirection", "AntVelocity"]
 FAMILIES = {
     "Navigation2D": rl.Navigation,
@@ -254,3 +261,70 @@ def test_without_anything_to_draw_with_it_is_one_sentence(monkeypatch):
     monkeypatch.setattr(mujoco, "Renderer", broken, raising=False)
     with pytest.raises(OptionError, match=r"\[frames\] requires a display, or MUJOCO_GL=egl .* but got RuntimeError"):
         rl.frames(rl.HalfCheetah(), np.zeros((1, 1)))
+
+
+def test_gymnasium_makes_our_environments_by_the_module_s_name():
+    code = (
+        "import gymnasium; env = gymnasium.make('gymnasium_metagrad:metagrad/Navigation2D-v0'); print(env.reset()[0])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True)
+    assert found.stdout.strip() == "[0. 0.]", found.stderr
+
+
+class Own(Plain):
+    """With a task that is an attribute of the object."""
+
+    def __init__(self):
+        self.task = np.zeros(2)
+
+    def reset(self, *, seed=None, options=None):
+        return np.zeros(2, np.float32), {}
+
+
+class Fixed(Plain):
+    """With a task that cannot be set."""
+
+    @property
+    def task(self):
+        return np.zeros(2)
+
+
+def test_a_task_that_is_an_attribute_is_set_if_it_can_be():
+    made = []
+    family = rl.GymnasiumFamily(lambda: made.append(Own()) or made[-1], lambda g: g.normal(size=2), horizon=3)
+    tasks = family.sample_tasks(np.random.default_rng(0), 1)
+    family.reset(tasks, np.array([0]))
+    assert made[0].task.tolist() == tasks[0].tolist()
+    with pytest.raises(
+        OptionError, match=r"requires a task: a method set_task\(task\), an attribute task that can be set"
+    ):
+        rl.GymnasiumFamily(Fixed, lambda g: g.normal(size=2), horizon=3)
+
+
+def test_a_package_that_breaks_on_import_is_one_sentence(monkeypatch):
+    def broken(name):
+        raise AttributeError("'NoneType' object has no attribute 'glGetError'")
+
+    monkeypatch.setattr(importlib, "import_module", broken)
+    monkeypatch.setenv("MUJOCO_GL", "osmesa")
+    with pytest.raises(
+        OptionError, match=r"requires mujoco that can be imported but got AttributeError: .* MUJOCO_GL=os"
+    ):
+        requirements.need("mujoco")
+
+
+@pytest.mark.parametrize(
+    ("tasks", "words"),
+    [
+        (np.zeros((0, 2)), r"tasks of shape \(count, 2\) but got shape \(0, 2\)"),
+        ("x", "tasks of numbers, all of one shape"),
+    ],
+)
+def test_tasks_that_are_none_are_one_sentence(tasks, words):
+    with pytest.raises(ShapeError, match=words):
+        rl.Navigation().check_tasks(tasks)
+
+
+def test_only_a_robot_has_frames():
+    with pytest.raises(OptionError, match=r"\[frames\] requires a robot, such as HalfCheetah\(\) but got Navigation"):
+        rl.frames(rl.Navigation(), np.zeros((1, 2)))

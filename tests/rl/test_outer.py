@@ -6,12 +6,12 @@ import warnings
 
 import numpy as np
 import pytest
-from problems import learner, objective
+from problems import learner, moved, objective
 from tolerances import close
 
 import metagrad as mg
 from metagrad import optim, rl
-from metagrad.errors import OptionError
+from metagrad.errors import OptionError, ShapeError
 from metagrad.rl.outer import like, vector
 
 
@@ -146,3 +146,47 @@ def test_ppo_s_bound_is_the_surrogate_near_and_below_it_far_away():
 def test_settings_out_of_range_are_one_sentence(make, words):
     with warnings.catch_warnings(), pytest.raises(OptionError, match=words):
         make()
+
+
+def test_away_from_the_policy_that_drew_the_data_the_whole_hessian_is_taken():
+    params, found = objective(learner())
+    away = moved(params)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        cheap, whole = (rl.TRPO(curvature=c).update(found, {}, away)[0] for c in ("fisher", "hessian"))
+    assert np.array_equal(vector(cheap), vector(whole))
+    assert not found.is_old(away)
+    assert found.is_old(params)
+
+
+@pytest.mark.parametrize(
+    ("gradient", "words"), [(0.0, "but got zero"), (np.nan, "but got NaN or infinity, as of inner")]
+)
+def test_a_gradient_that_leads_nowhere_is_said_and_its_report_is_finite(gradient, words):
+    params, found = objective(learner())
+    found.surrogate = lambda p: mg.sum(p["log_std"] * gradient)
+    with pytest.warns(RuntimeWarning, match=rf"gradient is finite and not zero {words}"):
+        after, _, report = rl.TRPO().update(found, {}, params)
+    assert after is params
+    assert report["skipped"] == 1
+    assert np.isfinite(list(report.values())).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"outer": "trpo"}, r"\[MAML\] requires an outer update, such as TRPO\(\) but got 'trpo'"),
+        ({"steps": -1}, r"\[MAML\] requires a whole number of steps, 0 or more but got -1"),
+        ({"discount": 2}, r"requires a discount from 0 to 1 but got 2"),
+    ],
+)
+def test_options_of_maml_are_checked_where_they_are_given(options, words):
+    with pytest.raises(OptionError, match=words):
+        learner(**options)
+
+
+def test_a_policy_that_does_not_fit_the_family_is_refused_before_any_rollout():
+    with pytest.raises(
+        ShapeError, match=r"\[MAML\] requires a policy of 2 outputs, for Navigation's actions, but got 3"
+    ):
+        rl.MAML(rl.Navigation(), rl.GaussianPolicy(3), rl.TRPO())

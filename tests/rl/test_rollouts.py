@@ -226,3 +226,49 @@ def test_a_categorical_policy_rolls_out_in_any_gymnasium_environment():
     assert 5 < report["pre_update"] <= 30
     assert 0 < report["kl"] <= 0.01
     family.close()
+
+
+class Careless(rl.CategoricalPolicy):
+    """Logits for more actions than it says."""
+
+    def init(self, key, observations):
+        params = super().init(key, observations)
+        self.outputs = 2
+        return params
+
+
+def test_an_action_that_the_environment_has_not_is_one_sentence():
+    pytest.importorskip("gymnasium", reason="needs Gymnasium: pip install metagrad[rl]")
+    family = rl.GymnasiumFamily("CartPole-v1", lambda g: g.uniform(0.3, 0.8, 1), lambda env, task: None, horizon=5)
+    policy = Careless(9, hidden=(4,))
+    params = rl.for_each_task(policy.init(mg.random.key(0), 4), 3)
+    with pytest.raises(
+        ShapeError, match=r"\[rollout\] requires a policy of 2 actions, as CartPole-v1's are, but got an"
+    ):
+        rl.rollout(family, policy, params, np.zeros((3, 1)), 8, np.random.default_rng(0))
+
+
+def test_what_a_policy_makes_of_no_numbers_is_laid_to_the_policy():
+    family = rl.Navigation(horizon=4)
+    policy, params = policy_and_params(family, 2)
+    params["log_std"] = mg.asarray(np.array([[0, 0], [np.nan, 0]], np.float32))
+    words = r"\[rollout\] requires a policy that gives finite numbers but got NaN .* in task 1 at step 0: its 5 traj"
+    with pytest.warns(RuntimeWarning, match=words) as said:
+        found = rl.rollout(family, policy, params, np.zeros((2, 2)) + 0.4, 5, np.random.default_rng(0))
+    assert len(said) == 1
+    assert found.dropped.tolist() == [0, 5]
+    assert np.isfinite(found.returns()[0])
+    nowhere = {**params, "log_std": params["log_std"] * np.nan}
+    with pytest.warns(RuntimeWarning, match="requires a policy"):
+        lost = rl.rollout(family, policy, nowhere, np.ones((2, 2)), 5, np.random.default_rng(0))
+    assert lost.dropped.tolist() == [5, 5]
+
+
+def test_the_seconds_of_the_parts_are_those_of_the_whole():
+    maml = rl.MAML(rl.Navigation(), rl.GaussianPolicy(2), rl.TRPO(), rollouts=10, tasks=5)
+    params = maml.init(mg.random.key(0)).params
+    draw = maml.sample(np.random.default_rng(0))
+    began = time.perf_counter()
+    maml.collect(params, draw.tasks, np.random.default_rng(0))
+    assert sum(maml.clock.seconds.values()) > 0.8 * (time.perf_counter() - began)
+    assert maml.clock.seconds["inner gradient"] > 0
