@@ -74,7 +74,7 @@ def check_gradients(
     if order > 1 and chosen == ["forward"] and not problem.library.forward_nests:
         need = f"mode reverse too, or order=1: forward mode of {problem.library.name} does not nest,"
         raise OptionError(requires("check_gradients", need, f"modes={modes!r}"))
-    report = Report(order, seed=seed, min_digits=min_digits)
+    report = Report(order, seed=seed, min_digits=min_digits, left_out=problem.left_out)
     first: KinkError | None = None
     while True:
         try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from ..core.pytree import flatten, leaf_names, unflatten
-from ..errors import DTypeError, OptionError, ShapeError, requires
+from ..errors import DTypeError, OptionError, requires
 from .arithmetic import roundoff
 from .estimates import EPS, OUTSIDE, DomainError, NondeterministicError, NotMeasuredError, random_direction
 from .functions import around, as_function, calls, require_own
@@ -41,8 +41,8 @@ class Problem:
     second order on a cotangent depends on the arguments: a rule that takes it for a constant shows. They are divided by
     the outputs' size, or else they would hide the rest where that is large.
 
-    Raises DTypeError where nothing can be measured, ShapeError where the arguments have no elements,
-    NondeterministicError where two calls differ, DomainError where the function is not finite.
+    Raises DTypeError where nothing can be measured, NondeterministicError where two calls differ, DomainError where the
+    function is not finite.
     """
 
     def __init__(
@@ -99,9 +99,11 @@ class Problem:
         if all(w is None for w in weights):
             results = ", ".join(str(y.dtype) for y in found)
             raise DTypeError(requires(check, "floating-point results", results or "none"))
-        if not any(x.size for x in self.point):
-            shapes = ", ".join(str(x.shape) for x in self.point)
-            raise ShapeError(requires(check, "an argument that has elements", f"shapes {shapes}"))
+        self.left_out = [
+            f"{name} has no elements: nothing is measured there"
+            for name, x in zip(self.names, self.point, strict=True)
+            if not x.size
+        ]
         beside = self._beside(found, range(len(self.point)), 0.25)
         sizes = [np.max([np.abs(y), np.abs(z)], initial=0.0) or 1.0 for y, z in zip(found, beside, strict=True)]
         curvatures = [

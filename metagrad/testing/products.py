@@ -59,7 +59,7 @@ def check_hvp(
     if hvp is not None and not callable(hvp):
         raise OptionError(requires("check_hvp", "hvp=, a function (args, tangents) -> H v,", repr(hvp)))
     known = chosen_modes("check_hvp", modes, problem.library.products, problem.library.known_products)
-    report = Report(2, "check_hvp", seed=seed, min_digits=min_digits)
+    report = Report(2, "check_hvp", seed=seed, min_digits=min_digits, left_out=problem.left_out)
     first: KinkError | None = None
     while True:
         v, u = problem.direction(rng), problem.direction(rng)

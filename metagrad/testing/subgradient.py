@@ -39,7 +39,7 @@ def check_subgradient(
     rng = np.random.default_rng(seed)
     problem = Problem("check_subgradient", f, args, rng)
     gradient = problem.twice("order 1", lambda: problem.gradient(problem.scalar))
-    report = Report(1, "check_subgradient", seed=seed)
+    report = Report(1, "check_subgradient", seed=seed, left_out=problem.left_out)
     for i, (x, g) in enumerate(zip(problem.point, gradient, strict=True)):
         units = list(np.eye(x.size).reshape(x.size, *x.shape)) if x.size <= 16 else []
         for v in [*units, *(random_direction(rng, x.shape) for _ in range(directions))]:
