@@ -28,7 +28,7 @@ COARSE = 1e-5
 """The roundoff from which on a difference has no digits worth having."""
 
 AGAIN = 16
-"""So often a function is called twice before its derivative is said to be wrong: it may be random but rarely."""
+"""So often a function is called twice, before its derivatives are looked at and before one is said to be wrong."""
 
 ALIKE = 1e-10
 """By so much of its size a derivative may differ from one time to the next: sums may be in another order."""
@@ -95,6 +95,7 @@ class Problem:
         self.library = library.at(filled, self.places, self.leaves)
         self.weigh = weigh and library.weighs
         found = self._evaluated()
+        self.require_same_again()
         weights = self._weights(found, rng)
         if all(w is None for w in weights):
             results = ", ".join(str(y.dtype) for y in found)

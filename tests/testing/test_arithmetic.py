@@ -95,4 +95,4 @@ def test_an_error_that_single_precision_leaves_visible_is_found():
         return mg.astype(mg.sum(tanh(mg.astype(x, np.float32)) ** 2), np.float64)
 
     with pytest.raises(AssertionError):
-        check_gradients(rounded, [np.array(POINTS)], order=1)
+        check_gradients(rounded, [np.array([0.37, -1.9, 0.02])], order=1)
