@@ -5,6 +5,8 @@ gymnasium.make("gymnasium_metagrad:metagrad/Navigation2D-v0")
 
 from __future__ import annotations
 
+import gymnasium
+
 ENVIRONMENTS = {
     "metagrad/Navigation2D-v0": {"family": "Navigation"},
     "metagrad/HalfCheetahDirection-v0": {"family": "HalfCheetah", "task": "direction"},
@@ -13,14 +15,5 @@ ENVIRONMENTS = {
     "metagrad/AntVelocity-v0": {"family": "Ant", "task": "velocity"},
 }
 
-
-def register() -> None:
-    """Register each that is not registered yet."""
-    import gymnasium
-
-    for name, options in ENVIRONMENTS.items():
-        if name not in gymnasium.registry:
-            gymnasium.register(name, entry_point="metagrad.rl.environment:make", kwargs=dict(options))
-
-
-register()
+for name, options in ENVIRONMENTS.items():
+    gymnasium.register(name, entry_point="metagrad.rl.environment:make", kwargs=dict(options))

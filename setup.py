@@ -41,7 +41,6 @@ setup(
     py_modules=["gymnasium_metagrad", "pytest_metagrad"],
     entry_points={
         "pytest11": ["pytest_metagrad = pytest_metagrad"],
-        "gymnasium.envs": ["__root__ = gymnasium_metagrad:register"],
     },
     package_data={
         "metagrad": ["py.typed", "figures.mplstyle", "inspect/page.*"],

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 TEST_STEPS = 3
-EVERY = ("validate_every", "checkpoint_every")
-MAY_CHANGE = ("iterations", "methods", "first_order", "out", "resume", "threads", "test_tasks", "test_rollouts", *EVERY)
+MAY_CHANGE = {"iterations", "methods", "first_order", "out", "resume", "threads"}
+MAY_CHANGE |= {"test_tasks", "test_rollouts", "validate_every", "checkpoint_every"}
 """Options that a resumed run may have otherwise; first order is in the method."""
 GOALS = 0  # the seed of the test tasks: the same for every run
 CONTEXT = 10

@@ -60,8 +60,9 @@ class GymnasiumFamily(Family):
     def _setter(self, env: Any) -> Callable[[Any, Array], None]:
         if callable(getattr(env, "set_task", None)):
             return lambda env, task: env.set_task(task)
-        own = getattr(type(env), "task", None)
-        if hasattr(env, "task") and not (isinstance(own, property) and own.fset is None):
+        own = getattr(type(env), "task", None)  # a property is not read: there may be no task yet
+        has = hasattr(type(env), "task") or "task" in vars(env)
+        if has and not (isinstance(own, property) and own.fset is None):
             return lambda env, task: setattr(env, "task", task)
         need = "a task: a method set_task(task), an attribute task that can be set, or `set_task=`"
         raise OptionError(requires(self.name, need, f"{type(env).__name__} without one"))

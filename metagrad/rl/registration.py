@@ -21,6 +21,4 @@ def register() -> None:
     (2,)
     """
     need("gymnasium")
-    from gymnasium_metagrad import register as register_names
-
-    register_names()
+    need("gymnasium_metagrad")

@@ -103,9 +103,9 @@ def _check_actions(family: Family, actions: Array, leading: tuple[int, int]) -> 
         wanted = "integers" if family.discrete else f"real and of shape {entries}"
         need = f"a policy whose actions are {wanted}, as {family.name}'s are,"
         raise ShapeError(requires("rollout", need, f"{actions.dtype} of shape {actions.shape[2:]}"))
-    if family.discrete and not np.all((actions >= 0) & (actions < family.action_size)):
-        need = f"a policy of {family.action_size} actions, as {family.name}'s are,"
-        raise ShapeError(requires("rollout", need, f"an action of {actions.max()}"))
+    if family.discrete and (outside := actions[(actions < 0) | (actions >= family.action_size)]).size:
+        need = f"actions from 0 to {family.action_size - 1}, as {family.name}'s are,"
+        raise ShapeError(requires("rollout", need, outside[0]))
 
 
 def _warn(family: Family, wrong: Array, each: int, time: int) -> None:

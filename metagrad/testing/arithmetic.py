@@ -11,10 +11,10 @@ from .estimates import EPS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-LARGE, SMALL = 1 / 256, 1e-11
+LARGE, SMALL = 1 / 32, 8e-11
 """What jumps by more of its size is not rounded, not even to bfloat16; what jumps by less may be float64."""
 
-SEEN = 1e-6
+SEEN = 8e-6
 """The largest jumps of arithmetic whose steps are not seen to end above 4e-8, the least of the distances: float32's."""
 
 LEVELS = 12
@@ -35,10 +35,10 @@ def roundoff(g: Callable[[float], Any], size: float) -> float:
     most = LARGE if clear[-1] + 1 < LEVELS else SEEN
     thrice = zip(levels, levels[1:], levels[2 : clear[-1] + 1], strict=False)
     staying = [min(three) for three in thrice if max(three) < min(8 * min(three), most)]
-    return max([EPS, *(8 * level for level in staying)])
+    return max([EPS, *staying])
 
 
 def _third_differences(g: Callable[[float], Any], spacing: float) -> float:
     """Their median: a kink or a jump between two points is in no more than three of them."""
     sides = [[float(g(sign * k * spacing)) for k in range(1, 8)] for sign in (1, -1)]
-    return float(np.median(np.abs(np.diff(sides, 3, axis=1)))) / 8
+    return float(np.median(np.abs(np.diff(sides, 3, axis=1))))

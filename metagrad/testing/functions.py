@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -45,10 +46,12 @@ def around(owner: str) -> str:
 
 def calls(f: Any) -> str:
     """The other library that a function's body names, PyTorch or JAX, or nothing."""
-    code, known = getattr(f, "__code__", None), getattr(f, "__globals__", {})
-    named = [known[name] for name in getattr(code, "co_names", ()) if name in known]
-    cells = [cell.cell_contents for cell in getattr(f, "__closure__", None) or ()]
-    owners = [str(getattr(x, "__name__", "")).partition(".")[0] for x in [*named, *cells]]
+    try:
+        named = inspect.getclosurevars(f)
+    except (TypeError, ValueError):  # no Python function, or one that names what is not there yet
+        return ""
+    objects = [*named.globals.values(), *named.nonlocals.values()]
+    owners = [str(getattr(x, "__name__", "")).partition(".")[0] for x in objects]
     return next((owner for owner in owners if owner in ("torch", "jax")), "")
 
 

@@ -328,3 +328,14 @@ def test_tasks_that_are_none_are_one_sentence(tasks, words):
 def test_only_a_robot_has_frames():
     with pytest.raises(OptionError, match=r"\[frames\] requires a robot, such as HalfCheetah\(\) but got Navigation"):
         rl.frames(rl.Navigation(), np.zeros((1, 2)))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_our_own_environments_join_as_any_of_gymnasium_s(name):
+    family = rl.GymnasiumFamily(
+        lambda: make(name), lambda g: g.uniform(0.1, 0.4, FAMILIES[name]().task_size), horizon=3
+    )
+    tasks = family.sample_tasks(np.random.default_rng(0), 2)
+    states = family.reset(tasks, np.array([0, 1]))
+    assert [env.unwrapped.task.tolist() for env, _ in states] == tasks.tolist()
+    family.close()

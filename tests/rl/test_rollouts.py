@@ -243,7 +243,7 @@ def test_an_action_that_the_environment_has_not_is_one_sentence():
     policy = Careless(9, hidden=(4,))
     params = rl.for_each_task(policy.init(mg.random.key(0), 4), 3)
     with pytest.raises(
-        ShapeError, match=r"\[rollout\] requires a policy of 2 actions, as CartPole-v1's are, but got an"
+        ShapeError, match=r"\[rollout\] requires actions from 0 to 1, as CartPole-v1's are, but got [2-8]"
     ):
         rl.rollout(family, policy, params, np.zeros((3, 1)), 8, np.random.default_rng(0))
 
