@@ -128,9 +128,11 @@ class Operation:
         """
         preferred = _preferred.get() if name is None else None
         key = (type(array), name, preferred)
-        if key not in self._chosen:
-            self._chosen[key] = self._first(*key)
-        return self._chosen[key]
+        try:
+            return self._chosen[key]
+        except KeyError:
+            module = self._chosen[key] = self._first(*key)
+            return module
 
     def _first(self, array_type: type, name: str | None, preferred: str | None) -> ModuleType:
         names = [implementation.name for implementation in self.implementations]

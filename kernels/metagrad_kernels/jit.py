@@ -32,6 +32,15 @@ def compiled(function: Callable[..., Any], signature: Any) -> Any:
     )
 
 
+def ufunc(function: Callable[..., Any], inputs: int) -> Any:
+    """A NumPy ufunc of so many numbers of one type, float32 or float64."""
+    signatures = [kind(*[kind] * inputs) for kind in (numba.float32, numba.float64)]
+    vectorize: Any = numba.vectorize
+    fast = OPTIONS["fastmath"]
+    found = _on_disk(lambda **options: vectorize(signatures, fastmath=fast, **options), function, function.__name__)
+    return found.ufunc  # NumPy's own, which starts sooner than the object of Numba's around it
+
+
 def entry(code: CodeType, signature: Any, label: str, names: dict[str, Any]) -> Any:
     """Code as C can call it, by its `address`, with these globals. `label` sets it apart from others of its name."""
     label = hashlib.sha256(label.encode()).hexdigest()[:12]

@@ -115,11 +115,14 @@ class Primitive(metaclass=_Interned):
         """Run it on values. A list stands for the array that it makes, at every level."""
         top, level = None, 0
         for x in inputs:
+            kind = type(x)
+            if kind is np.ndarray:
+                continue
             if isinstance(x, Tracer):
                 trace = x.trace
                 if trace.level > level:
                     top, level = trace, trace.level
-            elif type(x) is list or type(x) is tuple:
+            elif kind is list or kind is tuple:
                 return self.bind(*[handed.asarray(x) if type(x) in (list, tuple) else x for x in inputs])
         if top is not None:
             return top.process(self, inputs)

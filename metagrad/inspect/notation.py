@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.graph import Var
 from ..ops.activations import Masked
-from ..ops.affine import Affine
+from ..ops.affine import Affine, AffinePullback
 from ..ops.arithmetic import Add, AddScaled, Divide, Multiply, Negative, PowScalar, Sqrt, Square, Subtract
 from ..ops.contraction import Contract
 from ..ops.indexing import Slice
@@ -64,6 +64,8 @@ def written(primitive: Any, names: list[str]) -> str:
             return _product(primitive, *names)
         case Affine():
             return f"{written(primitive.product, names[:2])} + {names[2]}"
+        case AffinePullback():
+            return f"{written(primitive.product.of_second, names)}, {_call(primitive.sum, names[1:])}"
         case AddScaled():
             sign = "-" if primitive.scale < 0 else "+"
             return f"{names[0]} {sign} {abs(primitive.scale):g} * {names[1]}"

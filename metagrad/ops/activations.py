@@ -52,7 +52,7 @@ class Masked(Elementwise):
 
 def _kernel_takes(x: Any) -> bool:
     """Whether it is an array, and no NumPy scalar, of a type that the kernels know."""
-    return not isinstance(x, np.generic | float | int) and x.dtype.char in "fd"
+    return (type(x) is np.ndarray or not isinstance(x, np.generic | float | int)) and x.dtype.char in "fd"
 
 
 class Sigmoid(UnaryByOutput):

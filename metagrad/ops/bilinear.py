@@ -22,6 +22,11 @@ class Bilinear(Primitive):
         """The product; added to `start`, an array that broadcasts to it, if there is one."""
         raise self._missing("forward")
 
+    @property
+    def of_second(self) -> Bilinear:
+        """The product of the first operand and a cotangent that is the second's cotangent."""
+        raise self._missing("of_second")
+
     def batched(self, which: tuple[bool, ...]) -> Self:
         """The member with one more axis, the first, of these operands and of the result."""
         raise self._missing("batched")

@@ -147,6 +147,10 @@ class Contract(Bilinear):
         """The contractions that give the cotangents of the two operands."""
         return Contract(self.out, self.b, self.a), Contract(self.a, self.out, self.b)
 
+    @property
+    def of_second(self) -> Contract:
+        return self.transposes[1]
+
     def batched(self, which: tuple[bool, ...]) -> Contract:
         return _batched(self, which)
 

@@ -180,6 +180,10 @@ class Convolution(_Member):
 
     roles = ("x", "w", "y")
 
+    @functools.cached_property
+    def of_second(self) -> ConvolutionWeightGradient:
+        return ConvolutionWeightGradient(self.x, self.w, self.y, self.geometry, self.size, self.window)
+
     def kernel(self, a: Any, b: Any) -> Any:
         return kernels.convolution(a, b, self.geometry)
 

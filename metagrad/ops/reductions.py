@@ -49,8 +49,10 @@ class Reduction(Primitive):
         return type(self)(tuple([a + 1 for a in self.axes]), self.keepdims).bind(x)
 
     def expand(self, y: Value, x: Value) -> Value:
-        """A reduced value with its axes back, of size 1."""
-        return y if self.keepdims else reshape(y, tuple([1 if a in self.axes else n for a, n in enumerate(x.shape)]))
+        """A reduced value that broadcasts against x: with its axes back, of size 1, unless nothing is left of it."""
+        if self.keepdims or len(self.axes) == len(x.shape):
+            return y
+        return reshape(y, tuple([1 if a in self.axes else n for a, n in enumerate(x.shape)]))
 
 
 class Sum(Reduction, Rearrangement):

@@ -137,6 +137,8 @@ class BroadcastTo(Rearrangement):
 
     def forward(self, x: Any) -> Any:
         lead = len(self.shape) - x.ndim
+        if isinstance(x, np.generic):
+            x = np.asarray(x)
         if type(x) is not np.ndarray or not x.flags.c_contiguous or lead < 0:
             return np.broadcast_to(x, self.shape)
         # np.broadcast_to, without its 4 us of checks that `abstract` repeats where they fail.

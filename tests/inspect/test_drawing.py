@@ -257,7 +257,7 @@ def test_the_conv_meta_step_is_drawn_in_seconds_and_folded_by_step():
     titles = [g.get("data-path") for g in picture.iter(f"{SVG}g") if g.get("class") == "box"]
     steps = [f"inner step {k}" for k in range(1, 6)]
     assert titles == [*steps, "query loss", "gradient / query loss", *[f"gradient / {s}" for s in reversed(steps)]]
-    assert "orders 1, 2: 138 equations" in inspect.svg(graph)
+    assert "orders 1, 2: 118 equations" in inspect.svg(graph)
     inside = inspect.svg(graph, "gradient / inner step 2")
     assert "gradient / conv2d 3" in inside
     assert page.count('<template id="view') > 100

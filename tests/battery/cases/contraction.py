@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from metagrad.core.tensor import public
-from metagrad.ops.affine import affine
+from metagrad.ops.affine import AffinePullback, affine
+from metagrad.ops.contraction import Contract
 
 from .table import Cases, real
 
@@ -80,3 +81,20 @@ row("affine", real(2, 3), real(3, 4), real(4), f=public(affine), ref=lambda x, w
 row("affine", real(3), real(3, 4), real(4), f=public(affine), ref=lambda x, w, b: x @ w + b, detail="vector")
 row("affine", real(5, 2, 3), real(3, 4), real(4), f=public(affine), ref=lambda x, w, b: x @ w + b, detail="stack")
 row("affine", real(0, 3), real(3, 4), real(4), f=public(affine), ref=lambda x, w, b: x @ w + b, detail="empty")
+for _x, _g, _letters, _axes in (
+    ((2, 3), (2, 4), ("az", "zy", "ay"), (1,)),
+    ((3,), (4,), ("z", "zy", "y"), (0,)),
+    ((5, 2, 3), (5, 2, 4), ("baz", "bzy", "bay"), (0, 2)),  # an offset for each task
+    ((5, 2, 3), (5, 2, 4), ("baz", "bzy", "bay"), (2,)),  # one for all
+):
+    row(
+        "affine_pullback",
+        real(*_x),
+        real(*_g),
+        f=AffinePullback(Contract(*_letters), _axes),
+        ref=lambda x, g, letters=_letters, axes=_axes: (
+            np.einsum(f"{letters[0]},{letters[2]}->{letters[1]}", x, g),
+            g.sum(tuple(k for k in range(g.ndim) if k not in axes)),
+        ),
+        detail=f"{_letters} {_axes}",
+    )
