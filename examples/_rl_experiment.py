@@ -125,11 +125,14 @@ class Experiment:
     def test(self, params: Any) -> Array:
         """Mean returns of the fixed tasks after 0, 1, ... steps: (tasks, 1 + TEST_STEPS)."""
         goals = self.family.sample_tasks(np.random.default_rng(GOALS), self.args.test_tasks)
-        return self.adapted(params, goals, self.args.test_rollouts, self._generator(4))[1]
+        with meta.Progress(f"{self.method.label}, {self.args.env}, test", 1) as progress:
+            returns = self.adapted(params, goals, self.args.test_rollouts, self._generator(4))[1]
+            progress(1)
+        return returns
 
     def adapted(
         self, params: Any, tasks: Array, rollouts: int, generator: np.random.Generator, steps: int = TEST_STEPS
-    ) -> Any:
+    ) -> tuple[list[rl.Trajectories], Array]:
         """(trajectories after each step, returns): an oracle knows the task and takes no step."""
         taken = 0 if self.method.informed else steps
         found = self.learner.collect(params, tasks, generator, steps=taken, lr=self.rate, rollouts=rollouts)

@@ -8,6 +8,7 @@ from .learner import Learner, State, over_tasks
 from .maml import MAML, meta_loss
 from .metric import best_match, matching, prototypical, siamese, verification_loss
 from .metrics import read_metrics
+from .progress import Progress, doing
 from .trainer import Interrupted, Trainer, output_folder
 
 __all__ = [
@@ -15,11 +16,13 @@ __all__ = [
     "Best",
     "Interrupted",
     "Learner",
+    "Progress",
     "State",
     "Trainer",
     "adapt",
     "all_but",
     "best_match",
+    "doing",
     "matching",
     "meta_loss",
     "output_folder",

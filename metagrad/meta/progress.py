@@ -4,14 +4,38 @@ from __future__ import annotations
 
 import sys
 import time
+from contextvars import ContextVar
 from typing import Any
 
 _BAR_SECONDS = 0.25
 _LINE_SECONDS = 15.0
 
+_innermost: ContextVar[Progress | None] = ContextVar("innermost", default=None)
+
+
+def doing(what: str) -> None:
+    """Say what goes on inside a long iteration, to the innermost `Progress` that is shown, if any is.
+
+    >>> doing("time step 3/200")  # nobody does
+    """
+    progress = _innermost.get()
+    if progress is not None:
+        progress.doing(what)
+
 
 class Progress:
-    """Shows iterations, rate, time left and the latest metrics. Use as a context manager; call it once an iteration."""
+    """Shows iterations, rate, time left and the latest metrics: a bar on a terminal, elsewhere a line now and then.
+
+    Use it as a context manager, and call it once an iteration. It writes to `stream`, sys.stderr unless given.
+    `start` iterations were done before.
+
+    >>> import sys
+    >>> with Progress("search", 2, stream=sys.stdout) as progress:
+    ...     for iteration in (1, 2):
+    ...         progress.metrics({"loss": 1 / iteration})
+    ...         progress(iteration)  # doctest: +ELLIPSIS
+    search: 2/2  ... 0 s  loss 0.5
+    """
 
     def __init__(self, label: str, total: int, start: int = 0, stream: Any = None) -> None:
         self._label = label
@@ -23,6 +47,9 @@ class Progress:
         self._metrics: dict[str, float] = {}
         self._interval = _LINE_SECONDS
         self._began = self._next = 0.0
+        self._iteration = start
+        self._doing = ""
+        self._token: Any = None
 
     def __enter__(self) -> Progress:
         self._began = time.monotonic()
@@ -30,9 +57,11 @@ class Progress:
             self._open_bar()
             self._interval = _BAR_SECONDS
         self._next = self._began + self._interval
+        self._token = _innermost.set(self)
         return self
 
     def __exit__(self, *exception: object) -> None:
+        _innermost.reset(self._token)
         if self._bar is not None:
             self._bar.stop()
 
@@ -55,10 +84,19 @@ class Progress:
         self._task = self._bar.add_task(self._label, total=self._total, completed=self._start, rate="", metrics="")
 
     def __call__(self, iteration: int) -> None:
+        self._iteration, self._doing = iteration, ""
+        self._look(iteration == self._total)
+
+    def doing(self, what: str) -> None:
+        """What goes on inside the iteration that follows."""
+        self._doing = what
+        self._look()
+
+    def _look(self, at_once: bool = False) -> None:
         now = time.monotonic()
-        if now >= self._next or iteration == self._total:
+        if now >= self._next or at_once:
             self._next = now + self._interval
-            self._show(iteration, now)
+            self._show(self._iteration, now)
 
     def metrics(self, values: dict[str, float]) -> None:
         """The latest metrics; one that is not among these stays as it was."""
@@ -67,11 +105,14 @@ class Progress:
     def _show(self, iteration: int, now: float) -> None:
         rate = (iteration - self._start) / max(now - self._began, 1e-9)
         speed = f"{rate:.0f}/s" if rate >= 10 else f"{rate:.2g}/s"
-        metrics = "  ".join(f"{name.replace('_', '-')} {value:.3g}" for name, value in self._metrics.items())
+        told = [f"{name.replace('_', '-')} {value:.3g}" for name, value in self._metrics.items()]
+        metrics = "  ".join([self._doing, *told] if self._doing else told)
         if self._bar is not None:
             self._bar.update(self._task, completed=iteration, rate=speed, metrics=metrics, refresh=True)
             return
-        left = (self._total - iteration) / max(rate, 1e-9)
-        ending = f"{now - self._began:.0f} s" if iteration == self._total else f"{left:.0f} s left"
-        line = f"{self._label}: {iteration}/{self._total}  {speed}  {ending}  {metrics}"
+        ending = f"{now - self._began:.0f} s"
+        if self._start < iteration < self._total:
+            ending = f"{(self._total - iteration) / rate:.0f} s left"
+        speed = f"{speed}  " if iteration > self._start else ""
+        line = f"{self._label}: {iteration}/{self._total}  {speed}{ending}  {metrics}"
         print(line.rstrip(), file=self._stream, flush=True)

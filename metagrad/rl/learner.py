@@ -25,7 +25,7 @@ import numpy as np
 from ..core.pytree import tree_map
 from ..core.tensor import Tensor
 from ..errors import OptionError, ShapeError, requires
-from ..meta import State, adapt
+from ..meta import State, adapt, doing
 from ..operations import sum
 from ..ops.windows import positive
 from ..transforms import vmap
@@ -144,6 +144,7 @@ class MAML:
     def step(self, state: State, draw: Draw) -> tuple[State, dict[str, float]]:
         """Lines 4 to 10: the new state and the report, with the mean return before and after the inner steps."""
         trajectories, batches, _ = self.collect(state.params, draw.tasks, np.random.default_rng(draw.seed))
+        doing("outer step")
         with self.clock("outer step"):
             objective = self.objective(state.params, batches)
             params, outer, report = self.outer.update(objective, state.optimizer, state.params)

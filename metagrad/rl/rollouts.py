@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import ShapeError, requires
+from ..meta import doing
 from ..ops.windows import positive
 from ..transforms import vmap
 from .clock import Clock
@@ -58,6 +59,7 @@ def rollout(
     alive, broken = np.ones(size, bool), np.zeros(size, bool)
     columns: list[tuple[Array, ...]] = []
     for time in range(family.horizon):
+        doing(f"{size} trajectories, time step {time + 1}/{family.horizon}")
         with clock("policy"):
             inputs = np.where(alive[:, None], seen, 0).astype(policy.dtype).reshape(count, each, -1)
             distribution = act(params, inputs)
