@@ -71,7 +71,7 @@ class Gathering(NamedTuple):
         phases: the numbers of pixels q and taps l of each phase, (phases, 2).
         pixels: their indices in the result, (q), phase after phase.
         taps: the taps that reach them, (l), phase after phase.
-        sources: the pixel of the operand that each tap brings to each pixel, (q, l), flat, phase after phase; -1 for
+        sources: the pixel of the operand that each tap brings to each pixel, (l, q), flat, phase after phase; -1 for
             none.
     """
 
@@ -144,7 +144,7 @@ def _gathering(table: NDArray[Any], kind: NDArray[Any]) -> Gathering:
     for k in np.unique(kind):
         pixels = np.nonzero(kind == k)[0]
         taps = np.nonzero((table[pixels] >= 0).any(axis=0))[0]
-        found.append(((len(pixels), len(taps)), pixels, taps, table[np.ix_(pixels, taps)].reshape(-1)))
+        found.append(((len(pixels), len(taps)), pixels, taps, table[np.ix_(pixels, taps)].T.reshape(-1)))
     phases, *others = zip(*found, strict=True)
     return Gathering(_table(np.array(phases)), *(_table(np.concatenate(parts)) for parts in others))
 

@@ -64,7 +64,7 @@ def gather_tiles(
     begin: int,
     end: int,
 ) -> None:
-    """Tiles [begin, end) of out[t, n, pixels[q]] = start[t] + sum over l of a[t, n, sources[q, l]] @ b[t, taps[l]], by
+    """Tiles [begin, end) of out[t, n, pixels[q]] = start[t] + sum over l of a[t, n, sources[l, q]] @ b[t, taps[l]], by
     phases.
 
     a (tasks, n, sources, step), read for `depth` elements on; b (tasks, k, depth, columns in whole vectors);
@@ -98,27 +98,42 @@ def gather_tiles(
             phase += 1
         image, q = divmod(tile * ROWS, count)
         last = min(end, unit + tiles - tile)
+        filled = -1
         while unit < last:
-            for m in range(ROWS):
-                if image < n:
-                    bases[m] = a.ctypes.data + (t * n + image) * a.shape[2] * a_step
-                    firsts[m] = first_source + q * steps
-                    results[m] = (t * n + image) * out.shape[2] + pixels[first_pixel + q]
-                    q += 1
-                    if q == count:
-                        image, q = image + 1, 0
-                else:
-                    bases[m], firsts[m], results[m] = bases[0], firsts[0], -1
-            for k in range(steps):
+            if q + ROWS <= count:  # pixels of one image, whose sources lie one behind the other
+                base = a.ctypes.data + (t * n + image) * a.shape[2] * a_step
                 for m in range(ROWS):
-                    source = sources[firsts[m] + k]
-                    rows[k, m] = zeros.ctypes.data if source < 0 else bases[m] + source * a_step
+                    results[m] = (t * n + image) * out.shape[2] + pixels[first_pixel + q + m]
+                for k in range(steps):
+                    brought = sources[first_source + k * count + q :]
+                    for m in range(ROWS):
+                        rows[k, m] = zeros.ctypes.data if brought[m] < 0 else base + brought[m] * a_step
+                q += ROWS
+                if q == count:
+                    image, q = image + 1, 0
+            else:
+                for m in range(ROWS):
+                    if image < n:
+                        bases[m] = a.ctypes.data + (t * n + image) * a.shape[2] * a_step
+                        firsts[m] = first_source + q
+                        results[m] = (t * n + image) * out.shape[2] + pixels[first_pixel + q]
+                        q += 1
+                        if q == count:
+                            image, q = image + 1, 0
+                    else:
+                        bases[m], firsts[m], results[m] = bases[0], firsts[0], -1
+                for k in range(steps):
+                    for m in range(ROWS):
+                        source = sources[firsts[m] + k * count]
+                        rows[k, m] = zeros.ctypes.data if source < 0 else bases[m] + source * a_step
             j = 0
             while j < width:
                 vectors = vectors_for(width - j, VECTOR_BYTES // size)
                 here = vectors * VECTOR_BYTES // size
-                for k in range(steps):
-                    b_rows[k] = b.ctypes.data + ((t * b.shape[1] + taps[first_tap + k]) * depth * width + j) * size
+                if j != filled:
+                    for k in range(steps):
+                        b_rows[k] = b.ctypes.data + ((t * b.shape[1] + taps[first_tap + k]) * depth * width + j) * size
+                    filled = j
                 whole = j + here <= columns
                 for m in range(ROWS):
                     direct = out.ctypes.data + results[m] * out_step + j * size
