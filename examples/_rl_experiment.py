@@ -18,8 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 TEST_STEPS = 3
+LATER = 1 / 2
+"""The size of the steps after the first, as a share of it, in the published tests."""
+SHORTER = (1 / 4, 1 / 8)
+"""What else is tried on the validation tasks, where that is asked for."""
 MAY_CHANGE = {"iterations", "methods", "first_order", "out", "resume", "threads"}
-MAY_CHANGE |= {"test_tasks", "test_rollouts", "validate_every", "checkpoint_every"}
+MAY_CHANGE |= {"shorter_steps", "test_tasks", "test_rollouts", "validate_every", "checkpoint_every"}
 """Options that a resumed run may have otherwise; first order is in the method."""
 GOALS = 0  # the seed of the test tasks: the same for every run
 CONTEXT = 10
@@ -92,19 +96,12 @@ class Experiment:
         state = learner.init(mg.random.key(args.seed))
         if not self.method.trained:
             return state.params
-        seen = self.family.sample_tasks(self._generator(2), args.tasks)
-
-        def validate(state: Any) -> float:
-            steps = TEST_STEPS if self.method.kept_for_adapting else 0
-            returns = self.adapted(state.params, seen, args.rollouts, self._generator(3), steps)[1]
-            return rl.mean_return(returns[:, min(steps, 1) :])
-
         trainer = meta.Trainer(
             learner.step,
             learner.sample,
             self.folder,
             settings={"method": self.name} | {k: v for k, v in vars(args).items() if k not in MAY_CHANGE},
-            validate=validate,
+            validate=lambda state: self.validated(state.params, TEST_STEPS if self.method.kept_for_adapting else 0),
             validate_every=args.validate_every,
             label=f"{self.method.label}, {args.env}",
             log_every=1,
@@ -118,24 +115,40 @@ class Experiment:
         """Of training tasks, validation tasks, ...: the same for every method."""
         return np.random.default_rng([self.args.seed, use])
 
-    def rate(self, step: int) -> float:
-        """The published schedule of a test: alpha, then half of it."""
-        return float(self.args.inner_lr) if step == 0 else float(self.args.inner_lr) / 2
+    def validated(self, params: Any, steps: int, later: float = LATER) -> float:
+        """The mean return on tasks of its own, the same at every call: after the steps, or before any where none is."""
+        seen = self.family.sample_tasks(self._generator(2), self.args.tasks)
+        returns = self.adapted(params, seen, self.args.rollouts, self._generator(3), steps, later)[1]
+        return rl.mean_return(returns[:, min(steps, 1) :])
 
-    def test(self, params: Any) -> Array:
+    def shorter(self, params: Any) -> float:
+        """The share that the steps after the first should have of it, by the validation tasks."""
+        return max((LATER, *SHORTER), key=lambda later: self.validated(params, TEST_STEPS, later))
+
+    def test(self, params: Any, later: float = LATER) -> Array:
         """Mean returns of the fixed tasks after 0, 1, ... steps: (tasks, 1 + TEST_STEPS)."""
         goals = self.family.sample_tasks(np.random.default_rng(GOALS), self.args.test_tasks)
         with meta.Progress(f"{self.method.label}, {self.args.env}, test", 1) as progress:
-            returns = self.adapted(params, goals, self.args.test_rollouts, self._generator(4))[1]
+            returns = self.adapted(params, goals, self.args.test_rollouts, self._generator(4), later=later)[1]
             progress(1)
         return returns
 
     def adapted(
-        self, params: Any, tasks: Array, rollouts: int, generator: np.random.Generator, steps: int = TEST_STEPS
+        self,
+        params: Any,
+        tasks: Array,
+        rollouts: int,
+        generator: np.random.Generator,
+        steps: int = TEST_STEPS,
+        later: float = LATER,
     ) -> tuple[list[rl.Trajectories], Array]:
         """(trajectories after each step, returns): an oracle knows the task and takes no step."""
-        taken = 0 if self.method.informed else steps
-        found = self.learner.collect(params, tasks, generator, steps=taken, lr=self.rate, rollouts=rollouts)
+        taken, alpha = 0 if self.method.informed else steps, float(self.args.inner_lr)
+
+        def rate(step: int) -> float:
+            return alpha if step == 0 else alpha * later
+
+        found = self.learner.collect(params, tasks, generator, steps=taken, lr=rate, rollouts=rollouts)
         returns = np.stack([t.returns() for t in found.trajectories], axis=1)
         return found.trajectories, np.repeat(returns, 1 + steps, axis=1) if self.method.informed else returns
 
@@ -152,14 +165,17 @@ def outer(args: argparse.Namespace) -> rl.Outer:
     return rl.Ascent(optimizer) if args.outer == "adam" else rl.PPO(optimizer)
 
 
-def rows_of(experiment: Experiment, returns: Array) -> list[dict[str, Any]]:
-    """The rows of results.json: the mean return over tasks, and half the width of its 95% confidence interval."""
+def rows_of(experiment: Experiment, returns: Array, later: float = LATER) -> list[dict[str, Any]]:
+    """The rows of results.json: the mean return over tasks, and half the width of its 95% confidence interval.
+
+    Where the later steps are no halves of the first, this is in the method's name.
+    """
     args = experiment.args
     kept = [column[np.isfinite(column)] for column in returns.T]  # tasks whose simulator gave numbers
     found = [mean_and_ci95(column) if column.size else (np.nan, np.nan) for column in kept]
     return [
         {
-            "method": experiment.name,
+            "method": experiment.name + (f"_{later:g}" if later != LATER else ""),
             "env": args.env,
             "steps": step,
             "return": finite(found[step][0]),
@@ -186,6 +202,14 @@ def cell(row: dict[str, Any]) -> str:
     return f"{row['return']:.2f}" + ("" if row["ci95"] is None else f" ±{row['ci95']:.2f}")
 
 
+def label_of(method: str) -> str:
+    """Of a method as the rows name it."""
+    if method in METHODS:
+        return METHODS[method].label
+    name, _, later = method.rpartition("_")
+    return f"{METHODS[name].label}, later steps {later} of the first"
+
+
 def print_table(rows: list[dict[str, Any]], args: argparse.Namespace) -> None:
     """Mean returns by method and steps."""
     from rich import box
@@ -197,8 +221,8 @@ def print_table(rows: list[dict[str, Any]], args: argparse.Namespace) -> None:
     table.add_column("method")
     for step in range(1 + TEST_STEPS):
         table.add_column(f"{step} step{'s' * (step != 1)}", justify="right")
-    for name in args.methods:
-        table.add_row(METHODS[name].label, *[cell(row) for row in rows if row["method"] == name])
+    for name in dict.fromkeys(row["method"] for row in rows):
+        table.add_row(label_of(name), *[cell(row) for row in rows if row["method"] == name])
     Console(width=None if sys.stdout.isatty() else 110).print(table)
 
 
@@ -214,6 +238,8 @@ def run(args: argparse.Namespace, family: rl.Family, draw: Callable[..., list[st
         returns = experiment.test(params)
         trained[name] = experiment, params, returns
         rows += rows_of(experiment, returns)
+        if args.shorter_steps and not experiment.method.informed and (later := experiment.shorter(params)) != LATER:
+            rows += rows_of(experiment, experiment.test(params, later), later)
     write_json(record.out / "results.json", rows)
     print_table(rows, args)
     pictures = draw(record.out, trained)
@@ -245,6 +271,8 @@ def options(parser: argparse.ArgumentParser, defaults: Setting | None) -> None:
     default = f"what to train (default: all but {' and '.join(UNLESS_NAMED)})"
     add("--methods", nargs="+", choices=list(METHODS), default=None, help=default)
     add("--first-order", action="store_true", help="first-order MAML in the place of MAML")
+    shorter = f"test also with the later steps that do best on validation tasks, of {(LATER, *SHORTER)} times the first"
+    add("--shorter-steps", action="store_true", help=shorter)
     add("--test-tasks", type=whole, default=40, help="fixed tasks to test on")
     add("--test-rollouts", type=whole, default=d.test_rollouts, help=f"trajectories of a test task at each step{paper}")
     add("--validate-every", type=whole, default=10, help="iterations between validations, of which the best is kept")

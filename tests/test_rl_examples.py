@@ -135,6 +135,29 @@ def test_the_iterate_kept_is_the_best_at_what_the_method_is_for(name, first, mon
     assert experiment.best.score == pytest.approx(expected, rel=1e-12)
 
 
+def test_shorter_later_steps_are_chosen_on_validation_tasks_and_named(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    example, shared = importlib.import_module("navigation2d"), importlib.import_module("_rl_experiment")
+    args = example.parse([*map(str, SMALL), "--methods", "random", "--out", str(tmp_path)])
+    experiment = shared.Experiment(args, "random", Navigation())
+    params = experiment.train()
+    seen = experiment.family.sample_tasks(experiment._generator(2), args.tasks)
+    alpha, by_share = args.inner_lr, {}
+    for later in (0.5, 0.25, 0.125):
+        rates = [alpha, alpha * later, alpha * later]
+        found = experiment.learner.collect(
+            params, seen, experiment._generator(3), steps=3, lr=rates.__getitem__, rollouts=args.rollouts
+        )
+        by_share[later] = np.mean([t.returns() for t in found.trajectories[1:]])
+    assert experiment.shorter(params) == max(by_share, key=by_share.get)
+    returns = experiment.test(params, 0.25)
+    assert {row["method"] for row in shared.rows_of(experiment, returns, 0.25)} == {"random_0.25"}
+    np.testing.assert_array_equal(returns[:, :2], experiment.test(params)[:, :2])
+    assert (returns[:, 2] != experiment.test(params)[:, 2]).all()
+    assert shared.label_of("random_0.25") == "random, later steps 0.25 of the first"
+    assert shared.label_of("pretrained_early") == "pretrained, kept where it adapts best"
+
+
 @pytest.mark.parametrize("env", ["cheetah-dir", "cheetah-vel", "ant-dir", "ant-vel"])
 def test_locomotion_runs_in_every_environment(env, tmp_path):
     pytest.importorskip("mujoco", reason="needs MuJoCo: pip install metagrad[rl]")
