@@ -149,7 +149,10 @@ def test_shorter_later_steps_are_chosen_on_validation_tasks_and_named(monkeypatc
             params, seen, experiment._generator(3), steps=3, lr=rates.__getitem__, rollouts=args.rollouts
         )
         by_share[later] = np.mean([t.returns() for t in found.trajectories[1:]])
-    assert experiment.shorter(params) == max(by_share, key=by_share.get)
+        assert experiment.validated(params, 3, later) == pytest.approx(by_share[later], rel=1e-12)
+    for best in by_share:
+        monkeypatch.setattr(experiment, "validated", lambda params, steps, later, best=best: -abs(later - best))
+        assert experiment.shorter(params) == best
     returns = experiment.test(params, 0.25)
     assert {row["method"] for row in shared.rows_of(experiment, returns, 0.25)} == {"random_0.25"}
     np.testing.assert_array_equal(returns[:, :2], experiment.test(params)[:, :2])
