@@ -42,7 +42,7 @@ from omniglot_figures import draw_all
 from omniglot_methods import LAST_STEP, MAML, FirstOrderMAML, Method, Result, Trained, task_sizes
 
 from metagrad import data, meta
-from metagrad.errors import DataError
+from metagrad.errors import DataError, OptionError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -94,8 +94,12 @@ class Experiment:
     def __init__(self, args: argparse.Namespace, out: Path) -> None:
         self.args, self.out = args, out
         self.splits = data.split(load(args))
-        for part in sorted(self.splits, key=len):  # tasks that cannot be are refused now, not when training is over
-            data.Episodes(part, **task_sizes(args))
+        parts = zip(self.splits._fields, self.splits, strict=True)
+        for name, part in sorted(parts, key=lambda named: len(named[1])):
+            try:  # tasks that cannot be are refused now, not when training is over
+                data.Episodes(part, **task_sizes(args))
+            except OptionError as error:
+                raise OptionError(f"{error}, in the part for {name}") from None
         self.methods = {name: METHODS[name](args, self.splits) for name in args.methods}
         self._trained: dict[str, tuple[Any, meta.Best | None]] = {}
 

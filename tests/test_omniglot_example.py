@@ -165,7 +165,7 @@ def test_every_norm_trains_and_is_tested_in_the_modes_that_it_allows(options, mo
         (["--alpha", "inf"], 2, "requires a number that is not negative but got inf"),
         (["--norm", "magic"], 2, "invalid choice: 'magic'"),
         (["--data", "x"], 2, "--data and --download require --dataset omniglot"),
-        (["--ways", 2000], 1, "[Episodes] requires ways of at most 25, the number of classes, but got 2000"),
+        (["--ways", 2000], 1, "ways of at most 25, the number of classes, but got 2000, in the part for validation"),
         (["--shots", "²"], 2, "requires a whole number, at least 1, but got ²"),
         (["--shots", 15, "--queries", 15], 1, "[Episodes] requires classes of at least 30 drawings, "),
         (["--out", f"{__file__}/out"], 1, "[out] requires a folder that can be written but got "),

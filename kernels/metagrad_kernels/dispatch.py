@@ -154,7 +154,11 @@ class Operation:
             for refusal in refusals:
                 warnings.warn(f"{refusal}; {implementation.name} runs instead", RuntimeWarning, stacklevel=4)
             return module
-        raise refusals[0] if refusals else KernelUnavailable(self.name, f"{name or 'none'} takes no {types[0]}")
+        if refusals:
+            raise refusals[0]
+        if not hasattr(array_type, "dtype"):
+            raise TypeError(f"[{self.name}] requires arrays but got {array_type.__name__}")
+        raise KernelUnavailable(self.name, f"{name or 'no implementation'} takes {types[0]}")
 
 
 def kernels() -> list[KernelStatus]:

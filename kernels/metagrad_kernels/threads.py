@@ -15,6 +15,7 @@ import ctypes
 import os
 import sys
 import threading
+import warnings
 from contextlib import suppress
 from functools import cache
 from types import CodeType, FunctionType
@@ -40,6 +41,9 @@ def _count() -> int:
         asked = os.environ.get(name, "")
         if asked.isdecimal() and int(asked) > 0:
             return int(asked)
+        if asked and name.startswith("METAGRAD"):
+            need = f"[{name}] requires a positive whole number but got {asked!r}: it is left aside"
+            warnings.warn(need, RuntimeWarning, stacklevel=2)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

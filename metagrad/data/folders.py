@@ -195,5 +195,6 @@ def _locate(
             return files
         if not fewest or len(absent) < len(fewest):
             fewest = absent
-    got = f"none of {len(fewest)} of them, such as {fewest[0]}, in {folder}"
+    count = sum(map(len, listed.values()))
+    got = f"{count - len(fewest)} of {count} in {folder}, not {fewest[0]} for one"
     raise DataError(requires("mini_imagenet", f"the pictures that {part}.csv lists", got))

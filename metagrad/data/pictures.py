@@ -73,14 +73,15 @@ def read_classes(operation: str, classes: Sequence[ClassFiles], setting: Setting
 
 
 def _decode(operation: str, file: PictureFile, setting: Setting) -> Array:
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     content = file.source.read(file.name)
     try:
         with Image.open(io.BytesIO(content)) as picture:
             return _ink(picture, setting) if setting.channels == 1 else _colour(picture, setting)
     except Exception as error:  # Pillow's decoders raise whatever a damaged file makes them trip over
-        got = f"{file.source.where(file.name)}: {error}"
+        what = "what is no picture" if isinstance(error, UnidentifiedImageError) else error
+        got = f"{file.source.where(file.name)}: {what}"
         raise DataError(requires(operation, "pictures that can be decoded", got)) from error
 
 

@@ -126,6 +126,9 @@ def test_a_folder_without_classes_and_a_damaged_picture_are_refused(folders, tmp
     (folders / "b" / "1.png").write_bytes((folders / "b" / "0.png").read_bytes()[:90])
     with pytest.raises(DataError, match=r"can be decoded but got .*b.1\.png"):
         data.image_folders(folders, progress=False)
+    (folders / "b" / "1.png").write_bytes(b"no picture at all")
+    with pytest.raises(DataError, match=r"can be decoded but got \S+1\.png: what is no picture$"):
+        data.image_folders(folders, progress=False)
 
 
 @pytest.fixture
@@ -191,7 +194,7 @@ def with_a_list_twice(root, lists):
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (without_a_picture, r"test\.csv lists but got none of 1 of them, such as images/n0400000001\.jpg"),
+        (without_a_picture, r"test\.csv lists but got \d+ of \d+ in \S+, not images/n0400000001\.jpg for one"),
         (without_a_list, r"lines filename,label .* but got .*val\.csv"),
         (with_another_heading, r"under this heading but got .*val\.csv"),
         (with_an_empty_list, r"but got .*val\.csv: .*no lines"),

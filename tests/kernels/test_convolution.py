@@ -326,6 +326,8 @@ def test_a_not_finite_pixel_reaches_only_the_results_that_see_it(implementation)
         (lambda x, w, g, s: convolution(x.astype(np.float64), w, s), TypeError, "float64 and float32"),
         (lambda x, w, g, s: convolution(x[:, :, :1, :1], w, Geometry()), ValueError, "at least as large as the window"),
         (lambda x, w, g, s: convolution(x, w, Geometry(stride=(0, 1))), ValueError, "positive strides"),
+        (lambda x, w, g, s: convolution(x, w, Geometry(stride=(1.5, 1))), TypeError, "whole numbers in window"),
+        (lambda x, w, g, s: convolution(x, w, Geometry(padding=((0, 0), (-1, 0)))), ValueError, "padding of 0 or more"),
         (lambda x, w, g, s: convolution(x, w, s, w[0, 0, 0, 0]), ValueError, r"a bias \(tasks, o\)"),
         (lambda x, w, g, s: input_gradient(g, w, s, (20, 20)), ValueError, "but got shapes"),
         (lambda x, w, g, s: weight_gradient(x, g, s, (9, 9)), ValueError, "but got shapes"),

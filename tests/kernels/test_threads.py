@@ -178,18 +178,26 @@ def run(code, **environment):
     [
         ({"METAGRAD_NUM_THREADS": "3", "OMP_NUM_THREADS": "5"}, "3"),
         ({"METAGRAD_NUM_THREADS": "", "OMP_NUM_THREADS": "5"}, "5"),
-        ({"METAGRAD_NUM_THREADS": "0", "OMP_NUM_THREADS": "5"}, "5"),
     ],
 )
 def test_the_environment_says_how_many_threads(environment, expected):
     assert run("from metagrad_kernels import threads; print(threads.threads)", **environment) == expected
 
 
+@pytest.mark.parametrize("asked", ["two", "0", "-1"])
+def test_a_number_of_threads_that_is_none_is_told(asked):
+    code = "import warnings; warnings.simplefilter('error')\n"
+    code += "try: from metagrad_kernels import threads\n"
+    code += "except RuntimeWarning as told: print(told)"
+    expected = f"[METAGRAD_NUM_THREADS] requires a positive whole number but got {asked!r}: it is left aside"
+    assert run(code, METAGRAD_NUM_THREADS=asked) == expected
+
+
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs os.sched_setaffinity, which is Linux's")
 def test_else_there_are_as_many_as_cores_that_the_process_may_use():
     code = "import os; os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:1])\n"
     code += "from metagrad_kernels import threads; print(threads.threads)"
-    assert run(code, METAGRAD_NUM_THREADS="none", OMP_NUM_THREADS="") == "1"
+    assert run(code, METAGRAD_NUM_THREADS="", OMP_NUM_THREADS="") == "1"
 
 
 RELU = """if True:

@@ -50,8 +50,13 @@ class Geometry(NamedTuple):
 
 @functools.lru_cache(1024)
 def _output_size(geometry: Geometry, size: Pair, window: Pair) -> Pair:
-    if min(*geometry.stride, *geometry.dilation, *window) < 1 or min(geometry.padding[0] + geometry.padding[1]) < 0:
+    padding = geometry.padding[0] + geometry.padding[1]
+    if not all(isinstance(n, int | np.integer) for n in (*geometry.stride, *geometry.dilation, *window, *padding)):
+        raise TypeError(f"[convolution] requires whole numbers in window and geometry but got {window}, {geometry}")
+    if min(*geometry.stride, *geometry.dilation, *window) < 1:
         raise ValueError(f"[convolution] requires positive strides, dilations and windows but got {window}, {geometry}")
+    if min(padding) < 0:
+        raise ValueError(f"[convolution] requires padding of 0 or more but got {geometry.padding}")
     high, wide = (
         (n + sum(p) - d * (k - 1) - 1) // s + 1
         for n, k, s, p, d in zip(size, window, geometry.stride, geometry.padding, geometry.dilation, strict=True)
