@@ -61,7 +61,7 @@ def _animate(out: Path, found: tuple[Any, Any, Any]) -> str:
     family, learner = experiment.family, experiment.learner
     tasks = np.array(SHOWN[family.task])
     generator = np.random.default_rng(7)
-    adapted = learner.collect(params, tasks, generator, steps=1, lr=experiment.rate).params[-1]
+    adapted = learner.collect(params, tasks, generator, steps=1).params[-1]
     films = []
     for k, task in enumerate(tasks):
         theta = tree_map(lambda x, k=k: x[k], adapted)
