@@ -8,7 +8,8 @@ all of it). The shapes are those of the conv nets for Omniglot (stride 2) and mi
 PyTorch is given its best: images that already lie as it wants them, in both of its layouts, the tasks as groups of one
 call and one after the other; the fastest of these counts. Where SAME asks for more zeros after than before, which its
 convolutions cannot do, its forward pass begins with a padding; for the gradients the padded images are there. The input
-gradient of a net's first layer, whose images are data, is needed by no net: it is marked * and has no target.
+gradient of a net's first layer, whose images are data, is needed by no net: it is marked * and has no target. Where the
+ratio comes near the limit, three times as many samples are added to the first ones, and all count.
 
     python benchmarks/kernels_cpu.py [--repeats N] [--json FILE]
 """
@@ -52,7 +53,7 @@ except PeerAbsent as reason:
 BATCHES = ((1, 160), (8, 5), (4, 75))  # tasks, images of each
 EPS = 1e-3
 AT_MOST = 1 / 0.8  # of PyTorch's time
-CLOSE = 1.25  # a ratio this near to the limit, on either side, is measured three times as long once more
+CLOSE = 1.25  # so near to the limit, on either side, a ratio needs more samples
 TOLERANCE = 1e-3  # its batch norm with channels last is off by 3e-4 on a million rows
 GEMM, BANDWIDTH = "GEMM peak", "bandwidth"
 

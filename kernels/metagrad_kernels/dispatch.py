@@ -158,7 +158,7 @@ class Operation:
             raise refusals[0]
         if not hasattr(array_type, "dtype"):
             raise TypeError(f"[{self.name}] requires arrays but got {array_type.__name__}")
-        raise KernelUnavailable(self.name, f"{name or 'no implementation'} takes {types[0]}")
+        raise KernelUnavailable(self.name, f"{name} takes no {types[0]}" if name else f"nothing takes {types[0]}")
 
 
 def kernels() -> list[KernelStatus]:

@@ -12,7 +12,7 @@ from tolerances import LOOSEST, NUMERIC, close
 
 import metagrad as mg
 from metagrad.core.pytree import flatten
-from metagrad.testing import check_gradients, random_direction
+from metagrad.testing import NotAnalyticError, check_gradients, complex_step, random_direction
 
 WITH_ARGS = [case for case in CASES if case.args]
 DIFFERENTIABLE = [case for case in WITH_ARGS if case.moving and case.derivative != "none"]
@@ -268,6 +268,19 @@ def test_a_tangent_of_one_argument_is_that_of_all_with_zeros_for_the_others(case
         alone = mg.jvp(lambda x, k=k: f(*inputs[:k], x, *inputs[k + 1 :]), (x,), (tangent,))
         tangents = [tangent if j == k else mg.zeros_like(y) for j, y in enumerate(inputs)]
         assert_same(alone, mg.jvp(f, inputs, tangents), order=1)
+
+
+@over([case for case in DIFFERENTIABLE if case.derivative == "smooth"])
+def test_a_complex_step_through_analytic_operations_is_the_tangent(case):
+    args = case.example()
+    f, point = loss(of_moving(case, args)), [np.asarray(args[k]) for k in case.moving]
+    direction = [random_direction(np.random.default_rng(k), x.shape) for k, x in enumerate(point)]
+    try:
+        found = complex_step(f, point, direction)
+    except NotAnalyticError:
+        return  # said to be none, and not measured so
+    _, tangent = mg.jvp(f, [mg.asarray(x) for x in point], [mg.asarray(v) for v in direction])
+    close(np.asarray(found.value), np.asarray(tangent), order=1)
 
 
 @over(WITH_ARGS)

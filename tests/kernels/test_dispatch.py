@@ -142,3 +142,15 @@ def test_python_m_metagrad_shows_the_whole_command(monkeypatch, capsys):
 def test_every_operation_has_a_kernel_for_a_gpu():
     operations = {row.operation for row in kernels()}
     assert operations == {row.operation for row in kernels() if row.implementation == "cuda"}
+
+
+def test_an_array_that_is_not_taken_is_named():
+    class Other:
+        dtype = np.dtype(np.float32)
+
+    with pytest.raises(KernelUnavailable, match=r"cuda takes no numpy\.ndarray$"):
+        POOLING.choose(np.ones(2), "cuda")
+    with pytest.raises(KernelUnavailable, match=r"nothing takes \S+Other$"):
+        POOLING.choose(Other())
+    with pytest.raises(TypeError, match=r"^\[pooling\] requires arrays but got list$"):
+        POOLING.choose([1.0])
