@@ -9,7 +9,6 @@ level: that is all that is needed against perturbation confusion.
 from __future__ import annotations
 
 import itertools
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,8 +17,6 @@ from ..errors import TraceError, requires
 from .tensor import Tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from .primitive import Primitive
 
 Value = Any
@@ -29,9 +26,12 @@ _levels = itertools.count(1)
 
 
 class Trace:
-    """One running transform. `process` says what an operation means at its level."""
+    """One running transform. `process` says what an operation means at its level.
 
-    __slots__ = ("alive", "level", "transform")
+    Its tracers may be used within `with trace`. IEEE specials are values there, not warnings.
+    """
+
+    __slots__ = ("alive", "level", "quiet", "transform")
 
     def __init__(self, transform: str) -> None:
         self.transform = transform
@@ -48,14 +48,13 @@ class Trace:
             f"from {self.transform} after it ended: return it from the function instead of storing it"
         )
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """The time in which the trace's tracers may be used. IEEE specials are values here, not warnings."""
-        try:
-            with np.errstate(all="ignore"):
-                yield
-        finally:
-            self.alive = False
+    def __enter__(self) -> None:
+        self.quiet = np.errstate(all="ignore")
+        self.quiet.__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        self.quiet.__exit__(*error)
+        self.alive = False
 
 
 class Tracer(Tensor):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,15 +11,11 @@ import optree
 from ..core.pytree import flatten, unflatten
 from ..core.tensor import Tensor, public
 from ..errors import OptionError, requires
-from ..operations import astype
-from ..ops.arithmetic import add_scaled
+from ..ops.arithmetic import add, add_scaled, astype, multiply, negative
 from ..transforms import grad, named_scope, stop_gradient
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-_add_scaled = public(add_scaled)
 
 
 def adapt(
@@ -59,22 +56,18 @@ def adapt(
     if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 0:
         raise OptionError(requires("adapt", "a whole number of steps, 0 or more", repr(steps)))
     leaves, structure = flatten(params)
-    moves = [bool(m) for m in _spread("adapted", True if adapted is None else adapted, params)]
+    moves = [bool(m) for m in _spread("adapted", True if adapted is None else adapted, params, len(leaves))]
     trajectory = []
     for step in range(steps):
         with named_scope(f"inner step {step + 1}"):
-            here = unflatten(structure, leaves)
-            batch = support(step, here) if callable(support) else support
-            rates = _spread("lr", lr(step) if callable(lr) else lr, here)
-            gradients = iter(_gradients(loss, leaves, structure, moves, batch, first_order))
-            leaves = [
-                _descend(leaf, next(gradients), rate) if moving else leaf
-                for leaf, rate, moving in zip(leaves, rates, moves, strict=True)
-            ]
-        trajectory.append(unflatten(structure, leaves))
-    if every_step:
-        return trajectory
-    return trajectory[-1] if trajectory else params
+            batch = support(step, params) if callable(support) else support
+            rates = _spread("lr", lr(step) if callable(lr) else lr, params, len(leaves))
+            gradients = _gradients(loss, leaves, structure, moves, batch, first_order)
+            moved = iter(_descend(list(compress(leaves, moves)), gradients, list(compress(rates, moves))))
+            leaves = [next(moved) if moving else leaf for leaf, moving in zip(leaves, moves, strict=True)]
+            params = unflatten(structure, leaves)
+        trajectory.append(params)
+    return trajectory if every_step else params
 
 
 def all_but(params: Any, *names: str) -> Any:
@@ -112,19 +105,24 @@ def _gradients(
     return stop_gradient(gradients) if first_order else gradients  # type: ignore[no-any-return]
 
 
-def _descend(leaf: Any, gradient: Any, rate: Any) -> Any:
-    """leaf - rate * gradient, in the gradient's dtype, which is the leaf's."""
-    if isinstance(rate, Tensor | np.ndarray):
-        return leaf + astype(-rate * gradient, gradient.dtype)
-    if isinstance(rate, bool) or not isinstance(rate, int | float | np.number):
+@public
+def _descend(leaves: list[Any], gradients: list[Any], rates: list[Any]) -> list[Any]:
+    """leaf - rate * gradient for each, in the gradient's dtype, which is the leaf's."""
+    return [_stepped(leaf, gradient, rate) for leaf, gradient, rate in zip(leaves, gradients, rates, strict=True)]
+
+
+def _stepped(leaf: Any, gradient: Any, rate: Any) -> Any:
+    if isinstance(rate, bool) or not (isinstance(rate, int | float | np.number) or hasattr(rate, "shape")):
         raise OptionError(requires("adapt", "learning rates that are numbers or arrays", repr(rate)))
-    return _add_scaled(leaf, gradient, -float(rate))  # a Python number is weak: it leaves float32 alone
+    if hasattr(rate, "shape") and not isinstance(rate, np.number):
+        return add(leaf, astype(negative(multiply(rate, gradient)), gradient.dtype))
+    return add_scaled(leaf, gradient, -float(rate))  # a Python number is weak: it leaves float32 alone
 
 
-def _spread(name: str, prefix: Any, params: Any) -> list[Any]:
+def _spread(name: str, prefix: Any, params: Any, leaves: int) -> list[Any]:
     """One value for each leaf of the parameters."""
     if isinstance(prefix, bool | int | float):
-        return [prefix] * len(flatten(params)[0])
+        return [prefix] * leaves
     try:
         return optree.broadcast_prefix(prefix, params)
     except (ValueError, TypeError) as error:

@@ -59,6 +59,11 @@ class _WithOffset(Primitive):
 class Affine(_WithOffset):
     """x y + offset."""
 
+    @functools.cached_property
+    def pullback(self) -> AffinePullback:
+        """What gives the cotangents of y and of the offset."""
+        return AffinePullback(self.product, self.axes)
+
     def forward(self, x: Any, y: Any, offset: Any) -> Any:
         return self.product.forward(x, y, offset[self.places])
 
@@ -78,7 +83,7 @@ class Affine(_WithOffset):
     ) -> list[Value]:
         of_x = self.product.vjp(0, cotangent, output, x, y) if needed[0] else None
         if needed[1] and needed[2]:
-            return [of_x, *AffinePullback(self.product, self.axes).bind(x, cotangent)]
+            return [of_x, *self.pullback.bind(x, cotangent)]
         of_y = self.product.vjp(1, cotangent, output, x, y) if needed[1] else None
         return [of_x, of_y, self.sum.bind(cotangent) if needed[2] else None]
 
@@ -103,6 +108,11 @@ class Affine(_WithOffset):
 class AffinePullback(_WithOffset):
     """The cotangents of y and of the offset in `Affine`, for x and the cotangent g of its output."""
 
+    @functools.cached_property
+    def layer(self) -> Affine:
+        """Its transpose."""
+        return Affine(self.product, self.axes)
+
     def forward(self, x: Any, g: Any) -> Any:
         return self.product.of_second.forward(x, g), self.sum.forward(g)
 
@@ -118,7 +128,7 @@ class AffinePullback(_WithOffset):
         if not needed[1]:
             return [of_x, None]
         if y is not None and offset is not None:
-            return [of_x, Affine(self.product, self.axes).bind(x, y, offset)]
+            return [of_x, self.layer.bind(x, y, offset)]
         return [of_x, self.product.bind(x, y) if offset is None else self.sum.vjp(0, offset, None, g)]
 
     def jvp_all(self, tangents: list[Value], output: Any, x: Value, g: Value) -> Any:
@@ -144,5 +154,11 @@ def _batched(primitive: _WithOffset, batched: tuple[bool, ...]) -> _WithOffset:
 
 def affine(x: Value, w: Value, offset: Value) -> Value:
     """x w + offset for x (..., k), w (k, m) and offset (m,)."""
-    lead = LETTERS[: len(shape_of(x)) - 1]
-    return Affine(Contract(lead + "Z", "ZY", lead + "Y"), (len(lead),)).bind(x, w, offset)
+    return _layer(len(shape_of(x))).bind(x, w, offset)
+
+
+@functools.lru_cache(64)
+def _layer(ndim: int) -> Affine:
+    """For inputs of so many axes."""
+    lead = LETTERS[: ndim - 1]
+    return Affine(Contract(lead + "Z", "ZY", lead + "Y"), (len(lead),))

@@ -49,6 +49,8 @@ class _Plan(NamedTuple):
     shape: tuple[int, ...] | None
     order: tuple[int, ...] | None
     sizes: tuple[int, ...]
+    swapped: bool = False
+    """Whether `x` is the second operand: so that the result lies as its axes are named."""
 
 
 def _operand(letters: str, shape: tuple[int, ...], batch: str, first: str, second: str) -> _Operand:
@@ -68,6 +70,8 @@ def _plan(a: str, b: str, out: str, x_shape: tuple[int, ...], y_shape: tuple[int
     inner = "".join(c for c in a if c in b and c not in out)
     x_free = "".join(c for c in out if c in a and c not in b)
     y_free = "".join(c for c in out if c in b and c not in a)
+    if x_free and y_free and out.index(y_free[0]) < out.index(x_free[0]):
+        return _plan(b, a, out, y_shape, x_shape)._replace(swapped=True)
     natural = batch + x_free + y_free
     size: dict[str, int] = {}
     for c, n in zip(a + b, x_shape + y_shape, strict=True):
@@ -116,7 +120,9 @@ class Contract(Bilinear):
     out: str
 
     def forward(self, x: Any, y: Any, start: Any = None) -> Any:
-        how_x, how_y, product, shape, order, _ = _plan(self.a, self.b, self.out, x.shape, y.shape)
+        how_x, how_y, product, shape, order, _, swapped = _plan(self.a, self.b, self.out, x.shape, y.shape)
+        if swapped:
+            x, y = y, x
         output = product(_matrices(x, how_x), _matrices(y, how_y))
         if shape is not None:
             output = output.reshape(shape)

@@ -42,7 +42,7 @@ def _record(
     trace = ReverseTrace(transform)
     inputs = [trace.source(value) for value in values]
     sources = [x.node for x in inputs]
-    with trace.running():
+    with trace:
         result = function(unflatten(structure, inputs))
         result, aux = _split(trace, result) if has_aux else (result, None)
         outputs, out_tree = as_outputs(transform, result)
@@ -87,7 +87,11 @@ def value_and_grad(
     >>> mg.value_and_grad(lambda p: mg.sum(p["w"] ** 2))({"w": mg.asarray([1.0, 2.0])})
     (Tensor(5., dtype=float64), {'w': Tensor([2., 4.], dtype=float64)})
     """
-    return _value_and_grad("value_and_grad", f, argnums, has_aux)
+    return _named_like(f, _value_and_grad("value_and_grad", f, argnums, has_aux))
+
+
+def _named_like(f: Callable[..., Any], wrapped: Callable[..., Any]) -> Callable[..., Any]:
+    return functools.wraps(f)(wrapped) if hasattr(f, "__name__") else wrapped
 
 
 class _Chosen:
@@ -97,16 +101,18 @@ class _Chosen:
         self.name = name
         self.single = not isinstance(argnums, tuple | list)
         self.given = (argnums,) if self.single else tuple(argnums)
-        if not all(isinstance(n, int | np.integer) and not isinstance(n, bool) for n in self.given):
-            raise OptionError(requires(name, "argnums that are a number or a tuple of them", repr(argnums)))
+        for n in self.given:
+            if isinstance(n, bool) or not isinstance(n, int | np.integer):
+                raise OptionError(requires(name, "argnums that are a number or a tuple of them", repr(argnums)))
 
     def among(self, args: tuple[Any, ...]) -> list[int]:
         """Their places; raises OptionError where there is none, or one twice."""
         count = len(args)
-        if any(not -count <= n < count for n in self.given):
-            raise OptionError(requires(self.name, f"argnums among {count} positional arguments", self.given))
+        for n in self.given:
+            if not -count <= n < count:
+                raise OptionError(requires(self.name, f"argnums among {count} positional arguments", self.given))
         numbers = [int(n) % count for n in self.given]
-        if len(set(numbers)) != len(numbers):
+        if not self.single and len(set(numbers)) != len(numbers):
             raise OptionError(requires(self.name, "argnums that differ", self.given))
         return numbers
 
@@ -142,7 +148,7 @@ def _value_and_grad(name: str, f: Any, argnums: int | tuple[int, ...], has_aux: 
         picked = gradients[numbers[0]] if chosen.single else tuple(gradients[n] for n in numbers)
         return ((value, aux) if has_aux else value), picked
 
-    return functools.wraps(f)(wrapped) if hasattr(f, "__name__") else wrapped
+    return wrapped
 
 
 def grad(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Callable[..., Any]:
@@ -162,7 +168,7 @@ def grad(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0, has_aux: boo
         value, gradients = both(*args, **kwargs)
         return (gradients, value[1]) if has_aux else gradients
 
-    return functools.wraps(f)(wrapped) if hasattr(f, "__name__") else wrapped
+    return _named_like(f, wrapped)
 
 
 def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
@@ -238,7 +244,7 @@ def _jvp(name: str, f: Callable[..., Any], primals: tuple[Any, ...], tangents: A
     moved = _like(name, "tangent", tangents, values, structure)
     trace = ForwardTrace(name)
     inputs = [ForwardTracer(trace, value, tangent) for value, tangent in zip(values, moved, strict=True)]
-    with trace.running():
+    with trace:
         result = f(*unflatten(structure, inputs))
         result, aux = _split(trace, result) if has_aux else (result, None)
         outputs, out_tree = as_outputs(name, result)
