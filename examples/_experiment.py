@@ -109,13 +109,23 @@ def whole(text: str, least: int = 1) -> int:
     return int(text)
 
 
-def rate(text: str) -> float:
+def counted(number: int, what: str) -> str:
+    """So many of them.
+
+    >>> counted(1, "step"), counted(2, "step")
+    ('1 step', '2 steps')
+    """
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
+def rate(text: str, zero: bool = True) -> float:
     try:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"requires a number that is not negative but got {text}")
+    if not 0 <= value < math.inf or (value == 0 and not zero):
+        need = "a number that is not negative" if zero else "a positive number"
+        raise argparse.ArgumentTypeError(f"requires {need} but got {text}")
     return value
 
 

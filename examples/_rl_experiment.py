@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from _experiment import Record, finite, mean_and_ci95, rate, whole, write_json
+from _experiment import Record, counted, finite, mean_and_ci95, rate, whole, write_json
 
 import metagrad as mg
 from metagrad import meta, optim, rl
@@ -216,11 +216,12 @@ def print_table(rows: list[dict[str, Any]], args: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    title = f"Mean return on {args.test_tasks} fixed tasks, {args.env}, {args.iterations} iterations, seed {args.seed}"
+    trained = counted(args.iterations, "iteration")
+    title = f"Mean return on {args.test_tasks} fixed tasks, {args.env}, {trained}, seed {args.seed}"
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("method")
     for step in range(1 + TEST_STEPS):
-        table.add_column(f"{step} step{'s' * (step != 1)}", justify="right")
+        table.add_column(counted(step, "step"), justify="right")
     for name in dict.fromkeys(row["method"] for row in rows):
         table.add_row(label_of(name), *[cell(row) for row in rows if row["method"] == name])
     Console(width=None if sys.stdout.isatty() else 110).print(table)
@@ -262,8 +263,9 @@ def options(parser: argparse.ArgumentParser, defaults: Setting | None) -> None:
     add("--rollouts", type=whole, default=d.rollouts, help=rollouts)
     add("--inner-lr", type=rate, default=d.inner_lr, help=f"size of an inner step{paper}")
     add("--outer", choices=["trpo", "adam", "ppo"], default="trpo", help="the outer update")
-    add("--max-kl", type=rate, default=d.max_kl, help=f"of a step of TRPO{paper}")
-    add("--outer-lr", type=rate, default=1e-3, help="of Adam, also inside PPO")
+    positive = partial(rate, zero=False)
+    add("--max-kl", type=positive, default=d.max_kl, help=f"of a step of TRPO{paper}")
+    add("--outer-lr", type=positive, default=1e-3, help="of Adam, also inside PPO")
     add("--surrogate", choices=list(rl.SURROGATES), default="log_likelihood", help="what an inner step ascends")
     add("--seed", type=partial(whole, least=0), default=0, help="of parameters, tasks and trajectories")
     add("--out", default=None, help="folder for results, pictures and checkpoints (default: out/ENV)")

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from _experiment import mean_and_ci95
+from _experiment import counted, mean_and_ci95
 from _figures import smooth
 
 from metagrad import meta
@@ -23,6 +23,8 @@ COLOURS = {
     "random": "#7f8c8d",
     "oracle": "#3a7d44",
 }
+FEW = 20
+"""Iterations below which each is a dot."""
 Trained = dict[str, tuple[Any, Any, Any]]
 
 
@@ -45,7 +47,7 @@ def by_step(plt: Any, trained: Trained) -> Any:
         axis.plot(steps, mean, style, color=COLOURS[name], ms=5, lw=2, label=experiment.method.label)
         axis.fill_between(steps, mean - half, mean + half, color=COLOURS[name], alpha=0.2, lw=0)
     axis.set(xlabel="gradient steps on the task", ylabel="mean return (95% CI)", xticks=steps)
-    axis.set_title(f"{experiment.args.env}, {experiment.args.iterations} iterations")
+    axis.set_title(f"{experiment.args.env}, {counted(experiment.args.iterations, 'iteration')}")
     axis.legend(fontsize=9)
     return figure
 
@@ -56,22 +58,25 @@ def training(plt: Any, trained: Trained) -> Any:
     drawn = False
     for name, (experiment, _, _) in trained.items():
         rows = meta.read_metrics(experiment.folder) if experiment.method.trained else []
-        iterations = np.array([row["iteration"] for row in rows if "post_update" in row])
-        if not len(iterations):
-            continue
-        drawn = True
         for key, style in (("pre_update", ":"), ("post_update", "-")):
             if experiment.method.steps == 0 and key == "pre_update":
                 continue  # there is no inner update
-            values = np.array([row[key] for row in rows if key in row])
+            found = [(row["iteration"], row[key]) for row in rows if key in row]
+            if not found:
+                continue
+            drawn = True
+            iterations, values = np.array(found).T
             when = "" if experiment.method.steps == 0 else ", before" if key == "pre_update" else ", after"
             label = f"{experiment.method.label}{when}"
-            axis.plot(*smooth(iterations, values, most=100), style, color=COLOURS[name], lw=1.8, label=label)
+            marker = "o" if len(found) < FEW else None
+            at = smooth(iterations, values, most=100)
+            axis.plot(*at, style, color=COLOURS[name], lw=1.8, marker=marker, ms=5, label=label)
     if not drawn:
         plt.close(figure)
         return None
     axis.set(xlabel="training iteration", ylabel="mean return of the meta-batch")
-    axis.set_title("before and after one inner step")
+    inner = any(experiment.method.steps for experiment, _, _ in trained.values())
+    axis.set_title(f"{next(iter(trained.values()))[0].args.env}, training{', before and after one inner step' * inner}")
     axis.xaxis.get_major_locator().set_params(integer=True)
     axis.legend(fontsize=8, ncols=2)
     return figure

@@ -55,7 +55,7 @@ def draw_all(out: Path, trained: dict[str, Any]) -> list[str]:
 
 def _animate(out: Path, found: tuple[Any, Any, Any]) -> str:
     """Two tasks side by side, after one step on each."""
-    from PIL import Image
+    from PIL import Image, ImageDraw
 
     experiment, params, _ = found
     family, learner = experiment.family, experiment.learner
@@ -66,8 +66,13 @@ def _animate(out: Path, found: tuple[Any, Any, Any]) -> str:
     for k, task in enumerate(tasks):
         theta = tree_map(lambda x, k=k: x[k], adapted)
         films.append(rl.frames(family, _states(family, learner.policy, theta, task, generator)[::2]))
-    length = min(map(len, films))
-    pictures = [Image.fromarray(np.concatenate([film[t] for film in films], axis=1)) for t in range(length)]
+    pictures = []
+    for shots in zip(*films, strict=False):
+        picture = Image.fromarray(np.concatenate(shots, axis=1))
+        for k, task in enumerate(tasks):
+            text = f"{family.task} {task[0]:+g}" if family.task == "direction" else f"{family.task} {task[0]:g}"
+            ImageDraw.Draw(picture).text((k * picture.width // len(tasks) + 8, 6), text, fill="white", font_size=18)
+        pictures.append(picture)
     name = f"{experiment.args.env}.gif"
     pictures[0].save(out / name, save_all=True, append_images=pictures[1:], duration=round(2000 * family.dt), loop=0)
     return name

@@ -59,7 +59,13 @@ def _paths(plt: Any, name: str, trained: dict[str, Any]) -> Any:
             axis.plot(0, 0, "s", color="black", ms=5)
             axis.plot(*goal, "*", color="#c0392b", ms=14, mec="white")
             axis.set(xlim=(-1, 1), ylim=(-1, 1), aspect="equal")
-            axis.text(0.03, 0.03, f"return {found.returns()[row]:.1f}", transform=axis.transAxes, fontsize=9)
+            axis.text(
+                0.03,
+                0.03,
+                f"mean return {found.returns()[row]:.1f}".replace("-", "\N{MINUS SIGN}"),
+                transform=axis.transAxes,
+                fontsize=9,
+            )
     between = "\n" if columns == 1 else " "
     figure.suptitle(f"{METHODS[name].label}: trajectories{between}from the square to the star")
     return figure

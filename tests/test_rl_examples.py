@@ -208,7 +208,8 @@ def test_each_environment_has_the_paper_s_setting(monkeypatch):
         (["--surrogate", "magic"], 2, "invalid choice: 'magic'"),
         (["--tasks", "0"], 2, "requires a whole number, at least 1, but got 0"),
         (["--inner-lr", "fast"], 2, "requires a number that is not negative but got fast"),
-        (["--max-kl", "0"], 1, "[TRPO] requires a max_kl between 0 and inf but got 0.0"),
+        (["--max-kl", "0"], 2, "argument --max-kl: requires a positive number but got 0"),
+        (["--outer-lr", "0"], 2, "argument --outer-lr: requires a positive number but got 0"),
     ],
 )
 def test_bad_options_are_one_sentence_before_training(options, code, words, tmp_path):

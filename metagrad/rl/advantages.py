@@ -99,6 +99,9 @@ def require_rates(discount: float, gae_lambda: float) -> None:
 def as_batch(trajectories: Trajectories, *, discount: float = 0.99, gae_lambda: float = 1.0) -> Batch:
     """What a surrogate learns from: advantages over a baseline fitted to each task, and standardised for each task.
 
+    Standardised is what the authors' code does where it says centred. Its baseline is that of the data before, which is
+    another task's in training: here it is fitted to the trajectories at hand.
+
     Raises OptionError for rates outside of [0, 1].
     """
     require_rates(discount, gae_lambda)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import gymnasium
 import numpy as np
 
-from ..errors import ShapeError, requires
+from ..errors import OptionError, ShapeError, requires
 from . import locomotion, navigation
 
 if TYPE_CHECKING:
@@ -40,7 +40,10 @@ class TaskEnvironment(gymnasium.Env[Array, Any]):
 
     @task.setter
     def task(self, task: Any) -> None:
-        self._task = self.family.check_tasks(np.asarray(task, np.float64)[None])[0]
+        if np.shape(task) != (self.family.task_size,):
+            need = f"a task of shape ({self.family.task_size},)"
+            raise ShapeError(requires(self.family.name, need, f"{task!r} of shape {np.shape(task)}"))
+        self._task = self.family.check_tasks([task])[0]
 
     def sample_task(self, generator: np.random.Generator | None = None) -> Array:
         """A task of the distribution, drawn by the environment's own generator unless one is given. Does not set it."""
@@ -49,7 +52,9 @@ class TaskEnvironment(gymnasium.Env[Array, Any]):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
         """(observation, {"task": ...})."""
         super().reset(seed=seed)
-        if options and "task" in options:
+        if unknown := set(options or ()) - {"task"}:
+            raise OptionError(requires(self.family.name, "no option of a reset but task", sorted(unknown)))
+        if options:
             self.task = options["task"]
         elif self._task is None:
             self.task = self.sample_task()
@@ -64,6 +69,8 @@ class TaskEnvironment(gymnasium.Env[Array, Any]):
         if action.shape != self.action_space.shape:
             need = f"an action of shape {self.action_space.shape}"
             raise ShapeError(requires(self.family.name, need, f"shape {action.shape}"))
+        if action.dtype.kind not in "fiu" or not np.isfinite(action).all():
+            raise OptionError(requires(self.family.name, "an action of finite numbers", repr(action)))
         if self._states is None:
             raise ShapeError(requires(self.family.name, "a reset before the first step", "none"))
         tasks = self.task[None]
@@ -85,7 +92,12 @@ FAMILIES = {"Navigation": navigation.Navigation, "HalfCheetah": locomotion.HalfC
 
 
 def make(family: str, **options: Any) -> TaskEnvironment:
-    """The environment that Gymnasium makes of a name: one of a family, with its options."""
+    """The environment that Gymnasium makes of a name: one of a family, with its options.
+
+    Raises OptionError for a render mode.
+    """
+    if options.pop("render_mode", None) is not None:
+        raise OptionError(requires(family, "no render_mode", "one; metagrad.rl.frames draws the states of a rollout"))
     made: Any = FAMILIES[family]
     if family != "Navigation":
         options = {"threads": 1, **options}  # one environment gives threads nothing to share

@@ -72,7 +72,8 @@ class Family(ABC):
         except (TypeError, ValueError) as error:
             raise ShapeError(requires(self.name, "tasks of numbers, all of one shape", error)) from error
         if found.ndim != 2 or not len(found) or found.shape[1] != self.task_size:
-            raise ShapeError(requires(self.name, f"tasks of shape (count, {self.task_size})", f"shape {found.shape}"))
+            need = f"tasks of shape (count, {self.task_size}), a row each,"
+            raise ShapeError(requires(self.name, need, f"shape {found.shape}"))
         if not np.isfinite(found).all():
             raise OptionError(requires(self.name, "tasks of finite numbers", found[~np.isfinite(found).all(axis=1)][0]))
         return found
@@ -90,6 +91,14 @@ class Family(ABC):
         if self.discrete:
             return spaces.Discrete(self.action_size)
         return spaces.Box(self.low, self.high, dtype=np.float64)
+
+
+def as_family(name: str, family: Any) -> Family:
+    """Raises OptionError for anything else, such as one environment."""
+    if isinstance(family, Family):
+        return family
+    advice = "; GymnasiumFamily makes a family of Gymnasium's" if hasattr(family, "action_space") else ""
+    raise OptionError(requires(name, "a family of environments", f"{family!r}{advice}"))
 
 
 class Informed(Family):

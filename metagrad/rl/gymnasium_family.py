@@ -44,7 +44,10 @@ class GymnasiumFamily(Family):
         horizon: int | None = None,
     ) -> None:
         gymnasium = need("gymnasium")
-        self._make: Callable[[], Any] = (lambda: gymnasium.make(make)) if isinstance(make, str) else make
+        for what, given in (("make", make), ("sample_task", sample_task)):
+            if not (callable(given) or (what == "make" and isinstance(given, str))):
+                raise OptionError(requires("GymnasiumFamily", f"a function for `{what}`", repr(given)))
+        self._construct: Callable[[], Any] = (lambda: gymnasium.make(make)) if isinstance(make, str) else make
         self._sample = sample_task
         first = self._make()
         self.name = first.spec.id if first.spec is not None else type(first.unwrapped).__name__
@@ -56,6 +59,14 @@ class GymnasiumFamily(Family):
         super().__init__(limit)
         self._read_spaces(gymnasium.spaces, first)
         self.task_size = self._task(np.random.default_rng(0)).size
+
+    def _make(self) -> Any:
+        """A new environment. One of MuJoCo's that diverges is to be seen: by itself it would start anew, unsaid."""
+        env = self._construct()
+        model: Any = getattr(env.unwrapped, "model", None)
+        if hasattr(getattr(model, "opt", None), "disableflags"):
+            model.opt.disableflags |= need("mujoco").mjtDisableBit.mjDSBL_AUTORESET
+        return env
 
     def _setter(self, env: Any) -> Callable[[Any, Array], None]:
         if callable(getattr(env, "set_task", None)):
@@ -84,9 +95,15 @@ class GymnasiumFamily(Family):
         self._action_dtype = acts.dtype
 
     def _task(self, generator: np.random.Generator) -> Array:
-        task = np.asarray(self._sample(generator), np.float64)
-        if task.ndim != 1:
-            raise ShapeError(requires(self.name, "a task that is an array of one axis", f"shape {task.shape}"))
+        given = self._sample(generator)
+        try:
+            task = np.asarray(given, np.float64)
+        except (TypeError, ValueError) as error:
+            raise ShapeError(requires(self.name, "a task that is an array of numbers", repr(given))) from error
+        if task.ndim != 1 or task.size != getattr(self, "task_size", task.size):
+            raise ShapeError(
+                requires(self.name, "tasks that are arrays of one axis, all of one size", f"shape {task.shape}")
+            )
         return task
 
     def sample_tasks(self, generator: np.random.Generator, count: int) -> Array:

@@ -18,6 +18,7 @@ differentiates `meta.adapt` on the same trajectories.
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -31,7 +32,9 @@ from ..ops.windows import positive
 from ..transforms import vmap
 from .advantages import as_batch, require_rates
 from .clock import Clock
+from .family import as_family
 from .objective import Objective, inner_loss
+from .outer import is_number
 from .rollouts import rollout
 from .surrogates import surrogate as by_name
 
@@ -87,7 +90,8 @@ class MAML:
     optimisation on all tasks. `first_order` takes the inner gradients as constants; what moves is `policy.adapted`.
     `clock` holds the seconds of "simulation", "policy", "advantages", "inner gradient" and "outer step" so far.
 
-    Raises ShapeError for a policy whose outputs do not fit the family's actions, OptionError for other options.
+    Raises ShapeError for a policy whose outputs do not fit the family's actions, OptionError for what is no family or
+    no outer update, and for other options.
 
     >>> import numpy as np
     >>> import metagrad as mg
@@ -116,11 +120,21 @@ class MAML:
         discount: float = 0.99,
         gae_lambda: float = 1.0,
     ) -> None:
+        as_family("MAML", family)
         if (outputs := getattr(policy, "outputs", family.action_size)) != family.action_size:
             need = f"a policy of {family.action_size} outputs, for {family.name}'s actions,"
             raise ShapeError(requires("MAML", need, outputs))
-        if not callable(getattr(outer, "update", None)):
+        if (discrete := getattr(policy, "discrete", family.discrete)) != family.discrete:
+            kinds = "real numbers", "one of several"
+            need = f"a policy whose actions are {kinds[family.discrete]}, as {family.name}'s are,"
+            raise ShapeError(requires("MAML", need, f"{type(policy).__name__}: {kinds[discrete]}"))
+        if isinstance(outer, type) or not callable(getattr(outer, "update", None)):
             raise OptionError(requires("MAML", "an outer update, such as TRPO()", repr(outer)))
+        if "grads" in inspect.signature(outer.update).parameters:
+            got = f"the optimiser {type(outer).__name__}; rl.Ascent makes an outer update of it"
+            raise OptionError(requires("MAML", "an outer update, such as TRPO()", got))
+        if is_number(lr) and not np.isfinite(lr):
+            raise OptionError(requires("MAML", "an inner rate that is finite", lr))
         if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
             raise OptionError(requires("MAML", "a whole number of steps, 0 or more", repr(steps)))
         require_rates(discount, gae_lambda)
@@ -148,12 +162,12 @@ class MAML:
         with self.clock("outer step"):
             objective = self.objective(state.params, batches)
             params, outer, report = self.outer.update(objective, state.optimizer, state.params)
-        found = {
+        returns = {
             "pre_update": mean_return(trajectories[0].returns()),
             "post_update": mean_return(trajectories[-1].returns()),
-            "dropped": float(np.sum([t.dropped for t in trajectories])),
         }
-        return State(params, outer), found | report
+        found = {name: value for name, value in returns.items() if np.isfinite(value)}  # none where all were dropped
+        return State(params, outer), found | {"dropped": float(np.sum([t.dropped for t in trajectories]))} | report
 
     def objective(self, params: Any, batches: list[Batch]) -> Objective:
         """What line 10 takes the gradient of."""

@@ -63,10 +63,10 @@ class TRPO:
         curvature: str = "fisher",
     ) -> None:
         for name, value, most in (("max_kl", max_kl, np.inf), ("backtrack", backtrack, 1.0)):
-            if not 0 < value < most:
-                raise OptionError(requires("TRPO", f"a {name} between 0 and {most:g}", value))
-        if not 0 <= damping < np.inf:
-            raise OptionError(requires("TRPO", "a damping of 0 or more", damping))
+            if not (is_number(value) and 0 < value < most):
+                raise OptionError(requires("TRPO", f"a {name} between 0 and {most:g}", repr(value)))
+        if not (is_number(damping) and 0 <= damping < np.inf):
+            raise OptionError(requires("TRPO", "a damping of 0 or more", repr(damping)))
         if curvature not in ("fisher", "hessian"):
             raise OptionError(requires("TRPO", "a curvature that is fisher or hessian", repr(curvature)))
         self.max_kl, self.damping, self.backtrack, self.curvature = max_kl, damping, backtrack, curvature
@@ -82,9 +82,9 @@ class TRPO:
         value, gradients = value_and_grad(objective.surrogate)(params)
         gradient = vector(gradients)
         if not (np.isfinite(gradient).all() and gradient.any()):
-            got = "zero" if np.isfinite(gradient).all() else "NaN or infinity, as of inner steps that are too long"
+            got = "zero" if np.isfinite(gradient).all() else _NO_NUMBERS
             need = "a surrogate whose gradient is finite and not zero"
-            return self._skipped(params, state, {"residual": 1.0, "indefinite": 0.0}, 0, need, got)
+            return params, state, {"residual": 1.0, "indefinite": 0.0} | _skipped("TRPO", 0, need, got)
         cheap = self.curvature == "fisher" and objective.is_old(params)
         exact = objective.fisher_product() if cheap else objective.kl_product(params)
 
@@ -96,7 +96,7 @@ class TRPO:
         report = {"residual": solution.residual, "indefinite": float(solution.indefinite)}
         if not (np.isfinite(quadratic) and quadratic > 0):
             need = "a direction of positive curvature"
-            return self._skipped(params, state, report, 0, need, f"x^T H x = {quadratic:g}")
+            return params, state, report | _skipped("TRPO", 0, need, f"x^T H x = {quadratic:g}")
         step = solution.x * (2 * self.max_kl / quadratic) ** 0.5
         before = float(value)
         for k in range(self.tries):
@@ -106,20 +106,18 @@ class TRPO:
                 return candidate, state, report | _taken(surrogate - before, kl, k + 1)
         found = f"none of {self.tries}, the last with a gain of {surrogate - before:.2g} and a KL of {kl:.2g}"
         need = f"a step that raises the surrogate within a KL of {self.max_kl:g}"
-        return self._skipped(params, state, report, self.tries, need, found)
-
-    def _skipped(
-        self, params: Any, state: Any, report: Report, tries: int, need: str, got: str
-    ) -> tuple[Any, Any, Report]:
-        warnings.warn(requires("TRPO", need, f"{got}; the step is skipped"), RuntimeWarning, stacklevel=4)
-        return params, state, report | _taken(0.0, 0.0, tries, skipped=True)
+        return params, state, report | _skipped("TRPO", self.tries, need, found)
 
 
 class Ascent:
-    """One step of an optimiser of `metagrad.optim` along the surrogate's gradient: the paper's plain meta-update."""
+    """One step of an optimiser of `metagrad.optim` along the surrogate's gradient: the paper's plain meta-update.
+
+    A step whose gradient or whose result is not finite is skipped, and a RuntimeWarning says so. Raises OptionError for
+    what is no optimiser.
+    """
 
     def __init__(self, optimizer: Any) -> None:
-        self.optimizer = optimizer
+        self.optimizer = _optimizer("Ascent", optimizer)
 
     def init(self, params: Any) -> Any:
         """The optimiser's."""
@@ -128,22 +126,28 @@ class Ascent:
     def update(self, objective: Objective, state: Any, params: Any) -> tuple[Any, Any, Report]:
         """See the class; the report is TRPO's, as far as it goes."""
         value, gradients = value_and_grad(objective.surrogate)(params)
-        after, state = self.optimizer.update(_minus(gradients), state, params)
+        if not np.isfinite(vector(gradients)).all():
+            return params, state, _skipped("Ascent", 0, _FINITE, _NO_NUMBERS)
+        after, moved = self.optimizer.update(_minus(gradients), state, params)
         surrogate, kl = objective.surrogate_and_kl(after)
-        return after, state, _taken(surrogate - float(value), kl, 1)
+        if not np.isfinite([surrogate, kl]).all():
+            return params, state, _skipped("Ascent", 1, _FINITE, _NO_NUMBERS)
+        return after, moved, _taken(surrogate - float(value), kl, 1)
 
 
 class PPO:
     """So many `epochs` of an optimiser on PPO's clipped bound, each a full-batch gradient through the inner steps.
 
+    An update in which a gradient or the result is not finite is skipped, and a RuntimeWarning says so.
+
     Schulman et al. 2017, "Proximal policy optimization algorithms", equation 7. Raises OptionError unless `clip` is
-    between 0 and 1.
+    between 0 and 1, and for what is no optimiser.
     """
 
     def __init__(self, optimizer: Any, *, clip: float = 0.2, epochs: int = 5) -> None:
-        if not 0 < clip < 1:
-            raise OptionError(requires("PPO", "a clip between 0 and 1", clip))
-        self.optimizer, self.clip = optimizer, clip
+        if not (is_number(clip) and 0 < clip < 1):
+            raise OptionError(requires("PPO", "a clip between 0 and 1", repr(clip)))
+        self.optimizer, self.clip = _optimizer("PPO", optimizer), clip
         self.epochs = positive("PPO", "epochs", epochs)
 
     def init(self, params: Any) -> Any:
@@ -154,12 +158,16 @@ class PPO:
         """See the class; the report is TRPO's, as far as it goes."""
         ascend = value_and_grad(lambda p: objective.clipped(p, self.clip))
         before, _ = objective.surrogate_and_kl(params)
-        after = params
-        for _ in range(self.epochs):
+        after, moved = params, state
+        for epoch in range(self.epochs):
             _, gradients = ascend(after)
-            after, state = self.optimizer.update(_minus(gradients), state, after)
+            if not np.isfinite(vector(gradients)).all():
+                return params, state, _skipped("PPO", epoch, _FINITE, _NO_NUMBERS)
+            after, moved = self.optimizer.update(_minus(gradients), moved, after)
         surrogate, kl = objective.surrogate_and_kl(after)
-        return after, state, _taken(surrogate - before, kl, self.epochs)
+        if not np.isfinite([surrogate, kl]).all():
+            return params, state, _skipped("PPO", self.epochs, _FINITE, _NO_NUMBERS)
+        return after, moved, _taken(surrogate - before, kl, self.epochs)
 
 
 def vector(tree: Any) -> Array:
@@ -175,8 +183,28 @@ def like(values: Array, tree: Any) -> Any:
     return unflatten(structure, shaped)
 
 
+_FINITE = "a surrogate whose gradient is finite, and a finite one after the step"
+_NO_NUMBERS = "NaN or infinity, as of steps that are too long"
+
+
+def is_number(x: Any) -> bool:
+    """Whether it is one that can be compared: no boolean, no text."""
+    return isinstance(x, int | float | np.number) and not isinstance(x, bool)
+
+
+def _optimizer(name: str, given: Any) -> Any:
+    if isinstance(given, type) or not callable(getattr(given, "update", None)):
+        raise OptionError(requires(name, "an optimiser of metagrad.optim, such as Adam(1e-3)", repr(given)))
+    return given
+
+
 def _minus(gradients: Any) -> Any:
     return tree_map(lambda x: -x, gradients)
+
+
+def _skipped(name: str, tries: int, need: str, got: str) -> Report:
+    warnings.warn(requires(name, need, f"{got}; the step is skipped"), RuntimeWarning, stacklevel=4)
+    return _taken(0.0, 0.0, tries, skipped=True)
 
 
 def _taken(gain: float, kl: float, tries: int, skipped: bool = False) -> Report:

@@ -13,6 +13,7 @@ from ..nn import Dense, Sequential, relu
 from ..operations import broadcast_to, concat, maximum, reshape
 from ..ops.windows import positive
 from .distributions import Categorical, Gaussian
+from .family import as_family
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,6 +28,7 @@ class _Policy:
     """A net over the observation, with a learned context vector beside it where one is asked for."""
 
     name = "policy"
+    discrete = False
 
     def __init__(
         self,
@@ -127,6 +129,7 @@ class CategoricalPolicy(_Policy):
     """
 
     name = "CategoricalPolicy"
+    discrete = True
 
     def apply(self, params: Params, observations: Any) -> Categorical:
         """Observations (..., o) to a Categorical over the actions.
@@ -139,10 +142,12 @@ class CategoricalPolicy(_Policy):
 def policy_for(family: Any, **options: Any) -> GaussianPolicy | CategoricalPolicy:
     """The policy that fits a family's actions: Gaussian for a Box, categorical for Discrete.
 
+    Raises OptionError for what is no family.
+
     >>> from metagrad import rl
     >>> rl.policy_for(rl.Navigation(), hidden=(8,)).outputs
     2
     """
-    if family.discrete:
+    if as_family("policy_for", family).discrete:
         return CategoricalPolicy(family.action_size, **options)
     return GaussianPolicy(family.action_size, **options)

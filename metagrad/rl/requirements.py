@@ -19,6 +19,8 @@ def need(package: str) -> Any:
         raise OptionError(requires("rl", f"{package}, which `{EXTRA}` installs,", f"{error}")) from error
     except Exception as error:  # MuJoCo looks for a renderer, and each fails in its own way
         renderer = os.environ.get("MUJOCO_GL")
-        set_to = f" with MUJOCO_GL={renderer}" if package == "mujoco" and renderer else ""
+        set_to = (
+            f"; MUJOCO_GL is {renderer}: unset it, or install its library" if package == "mujoco" and renderer else ""
+        )
         got = f"{type(error).__name__}: {error}{set_to}"
         raise OptionError(requires("rl", f"{package} that can be imported", got)) from error

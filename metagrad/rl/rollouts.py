@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import ShapeError, requires
+from ..core.pytree import flatten
+from ..errors import OptionError, ShapeError, requires
 from ..meta import doing
 from ..ops.windows import positive
 from ..transforms import vmap
@@ -36,7 +37,8 @@ def rollout(
     A trajectory in which the simulator or the policy gives numbers that are not finite is dropped and counted, and a
     RuntimeWarning says in which task and step. `clock` adds up the seconds of "simulation" and "policy".
 
-    Raises ShapeError for tasks, observations or actions that do not fit the family's spaces.
+    Raises ShapeError for tasks, observations or actions that do not fit the family's spaces, and for parameters without
+    an axis of these tasks; OptionError for what is no generator.
 
     >>> import numpy as np
     >>> import metagrad as mg
@@ -50,13 +52,22 @@ def rollout(
     clock = Clock() if clock is None else clock
     tasks = family.check_tasks(tasks)
     count, each = len(tasks), positive("rollout", "trajectories", trajectories)
+    if not isinstance(generator, np.random.Generator):
+        raise OptionError(requires("rollout", "a generator, such as numpy.random.default_rng(0)", repr(generator)))
     size = count * each
     own = np.repeat(tasks, each, axis=0)
+    if sizes := {np.shape(leaf)[:1] for leaf in flatten(params)[0]} - {(count,)}:
+        need = f"parameters with a first axis of {count} tasks, as for_each_task makes them,"
+        raise ShapeError(
+            requires("rollout", need, " and ".join(f"one of {size[0]}" if size else "none" for size in sizes))
+        )
     act = vmap(policy.apply)
     with clock("simulation"):
         states = family.reset(own, generator.integers(2**31, size=size))
         seen = _observed(family, states, own)
-    alive, broken = np.ones(size, bool), np.zeros(size, bool)
+    broken = np.asarray(~np.isfinite(seen).all(axis=1))
+    alive = ~broken
+    _warn(family, broken, each, "the reset")
     columns: list[tuple[Array, ...]] = []
     for time in range(family.horizon):
         doing(f"{size} trajectories, time step {time + 1}/{family.horizon}")
@@ -81,7 +92,7 @@ def rollout(
                 seen[rows] = _observed(family, states[rows], own[rows])
         columns.append((inputs, drawn, rewards.reshape(count, each), alive.reshape(count, each), log_probs))
         wrong = alive & ~(np.isfinite(seen).all(axis=1) & np.isfinite(rewards))
-        _warn(family, wrong, each, time)
+        _warn(family, wrong, each, f"step {time}")
         broken |= wrong
         alive = alive & ~wrong
         alive[rows[ended]] = False
@@ -110,10 +121,10 @@ def _check_actions(family: Family, actions: Array, leading: tuple[int, int]) -> 
         raise ShapeError(requires("rollout", need, outside[0]))
 
 
-def _warn(family: Family, wrong: Array, each: int, time: int) -> None:
+def _warn(family: Family, wrong: Array, each: int, when: str) -> None:
     for place in np.flatnonzero(wrong):
         task, trajectory = divmod(int(place), each)
-        got = f"NaN or infinity in task {task} at step {time}: its trajectory {trajectory} is dropped"
+        got = f"NaN or infinity in task {task} at {when}: its trajectory {trajectory} is dropped"
         warnings.warn(requires(family.name, "a simulator that gives finite numbers", got), RuntimeWarning, stacklevel=3)
 
 

@@ -4,7 +4,12 @@ A surrogate is a function of `log_prob` (trajectories, time), the actions' log-p
 of the batch, and gives a scalar to be maximised. Each has the policy gradient, the mean over steps of
 A_t grad log pi_t, as its gradient where `log_prob` equals the batch's own. Of their Hessians only `dice`'s is, in
 expectation, the Hessian of the expected return: `likelihood_ratio` lacks the products of scores at different times of a
-trajectory, `log_likelihood` all products of scores. With one step an episode, the first two of these three agree.
+trajectory, `log_likelihood` all products of scores. With one step an episode, `dice` and `likelihood_ratio` agree.
+
+That is said of advantages of a discount of 1, in episodes of one length. Those of `as_batch`, discounted from their own
+step on, make an expected gradient that is the gradient of no function (its Jacobian is not symmetric), so that no
+surrogate has its derivative: `dice` then weighs the product of two scores by 1 where discount^(s - t) belongs. Times
+discount^t they would make that of the discounted return, and `dice` would be right again.
 """
 
 from __future__ import annotations
@@ -48,10 +53,11 @@ def likelihood_ratio(log_prob: Any, batch: Batch) -> Any:
 def dice(log_prob: Any, batch: Batch) -> Any:
     """The mean of (box_t - box_{t-1}) A_t, where box_t = exp of the sum over s <= t of log pi_s - log pi_old,s.
 
-    Right at every order. At the policy that drew the batch each box is 1, and the value 0. Foerster et al. 2018, "DiCE:
-    the infinitely differentiable Monte Carlo estimator", with advantages as in Farquhar et al. 2019, "Loaded DiCE". The
-    batch's own log-probabilities stand in the place of their stop_gradient: the same there, at every order, and
-    elsewhere what importance sampling says, so that a line search sees the function that was differentiated.
+    Right at every order for advantages of discount 1, see above. At the policy that drew the batch each box is 1, and
+    the value 0. Foerster et al. 2018, "DiCE: the infinitely differentiable Monte Carlo estimator", with advantages as
+    in Farquhar et al. 2019, "Loaded DiCE". The batch's own log-probabilities stand in the place of their stop_gradient:
+    the same there, at every order, and elsewhere what importance sampling says, so that a line search sees the function
+    that was differentiated.
 
     >>> import metagrad as mg
     >>> one, two = mg.ones((1, 2)), mg.asarray([[2.0, 4.0]])

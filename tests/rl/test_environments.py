@@ -61,8 +61,14 @@ def test_a_task_can_be_sampled_set_and_read(name):
     env.task = tasks[3]
     assert np.array_equal(env.task, tasks[3])
     assert np.array_equal(env.reset(options={"task": tasks[5]})[1]["task"], tasks[5])
-    with pytest.raises(ShapeError, match="tasks of shape"):
+    with pytest.raises(ShapeError, match=r"requires a task of shape \(\d,\) but got array.* of shape \(9,\)"):
         env.task = np.zeros(9)
+    with pytest.raises(ShapeError, match=r"requires a task of shape .* but got 'left'"):
+        env.task = "left"
+    with pytest.raises(OptionError, match=r"requires no option of a reset but task but got \['tasks'\]"):
+        env.reset(options={"tasks": tasks[5]})
+    with pytest.raises(OptionError, match=r"requires an action of finite numbers but got array\(\[nan"):
+        env.step(np.full(env.action_space.shape, np.nan))
     with pytest.raises(OptionError, match="tasks of finite numbers"):
         env.task = tasks[3] * np.nan
     env.close()
@@ -308,7 +314,8 @@ def test_a_package_that_breaks_on_import_is_one_sentence(monkeypatch):
     monkeypatch.setattr(importlib, "import_module", broken)
     monkeypatch.setenv("MUJOCO_GL", "osmesa")
     with pytest.raises(
-        OptionError, match=r"requires mujoco that can be imported but got AttributeError: .* MUJOCO_GL=os"
+        OptionError,
+        match=r"requires mujoco that can be imported but got AttributeError: .*; MUJOCO_GL is osmesa: unset it",
     ):
         requirements.need("mujoco")
 
@@ -316,7 +323,7 @@ def test_a_package_that_breaks_on_import_is_one_sentence(monkeypatch):
 @pytest.mark.parametrize(
     ("tasks", "words"),
     [
-        (np.zeros((0, 2)), r"tasks of shape \(count, 2\) but got shape \(0, 2\)"),
+        (np.zeros((0, 2)), r"tasks of shape \(count, 2\), a row each, but got shape \(0, 2\)"),
         ("x", "tasks of numbers, all of one shape"),
     ],
 )

@@ -138,6 +138,10 @@ def test_ppo_s_bound_is_the_surrogate_near_and_below_it_far_away():
         (lambda: rl.TRPO(backtrack=1), r"\[TRPO\] requires a backtrack between 0 and 1 but got 1"),
         (lambda: rl.TRPO(damping=-1), r"\[TRPO\] requires a damping of 0 or more but got -1"),
         (lambda: rl.TRPO(curvature="flat"), r"\[TRPO\] requires a curvature that is fisher or hessian but got 'flat'"),
+        (lambda: rl.TRPO(max_kl="a"), r"\[TRPO\] requires a max_kl between 0 and inf but got 'a'"),
+        (lambda: rl.TRPO(damping=None), r"\[TRPO\] requires a damping of 0 or more but got None"),
+        (lambda: rl.Ascent(0.1), r"\[Ascent\] requires an optimiser of metagrad.optim, .* but got 0.1"),
+        (lambda: rl.PPO(optim.Adam), r"\[PPO\] requires an optimiser of metagrad.optim, .* but got <class"),
         (lambda: rl.TRPO(tries=0), r"\[TRPO\] requires .*tries.* but got 0"),
         (lambda: rl.PPO(optim.Adam(), clip=1.5), r"\[PPO\] requires a clip between 0 and 1 but got 1.5"),
         (lambda: rl.surrogate("magic"), r"\[surrogate\] requires one of log_likelihood, .* but got 'magic'"),
@@ -160,7 +164,7 @@ def test_away_from_the_policy_that_drew_the_data_the_whole_hessian_is_taken():
 
 
 @pytest.mark.parametrize(
-    ("gradient", "words"), [(0.0, "but got zero"), (np.nan, "but got NaN or infinity, as of inner")]
+    ("gradient", "words"), [(0.0, "but got zero"), (np.nan, "but got NaN or infinity, as of steps")]
 )
 def test_a_gradient_that_leads_nowhere_is_said_and_its_report_is_finite(gradient, words):
     params, found = objective(learner())
@@ -172,9 +176,30 @@ def test_a_gradient_that_leads_nowhere_is_said_and_its_report_is_finite(gradient
     assert np.isfinite(list(report.values())).all()
 
 
+@pytest.mark.parametrize("outer", [rl.Ascent(optim.Adam(1e-3)), rl.PPO(optim.Adam(1e-3))])
+@pytest.mark.parametrize("where", ["gradient", "result"])
+def test_an_optimiser_s_step_that_is_not_finite_is_skipped_and_said(outer, where):
+    params, found = objective(learner())
+    state = outer.init(params)
+    if where == "result":
+        found.surrogate_and_kl = lambda p: (np.nan, np.nan)
+    else:
+        found.surrogate = lambda p: mg.sum(p["log_std"] * np.nan)
+        found.clipped = lambda p, clip: mg.sum(p["log_std"] * np.nan)
+    with pytest.warns(RuntimeWarning, match=r"requires a surrogate whose gradient is finite.*the step is skipped"):
+        after, kept, report = outer.update(found, state, params)
+    assert after is params
+    assert kept is state
+    assert report["skipped"] == 1
+    assert np.isfinite(list(report.values())).all()
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
+        ({"outer": rl.TRPO}, r"requires an outer update, such as TRPO\(\) but got <class"),
+        ({"outer": optim.Adam()}, r"but got the optimiser Adam; rl.Ascent makes an outer update of it"),
+        ({"lr": np.nan}, r"\[MAML\] requires an inner rate that is finite but got nan"),
         ({"outer": "trpo"}, r"\[MAML\] requires an outer update, such as TRPO\(\) but got 'trpo'"),
         ({"steps": -1}, r"\[MAML\] requires a whole number of steps, 0 or more but got -1"),
         ({"discount": 2}, r"requires a discount from 0 to 1 but got 2"),
@@ -190,3 +215,16 @@ def test_a_policy_that_does_not_fit_the_family_is_refused_before_any_rollout():
         ShapeError, match=r"\[MAML\] requires a policy of 2 outputs, for Navigation's actions, but got 3"
     ):
         rl.MAML(rl.Navigation(), rl.GaussianPolicy(3), rl.TRPO())
+    with pytest.raises(ShapeError, match=r"actions are real numbers, as .* but got CategoricalPolicy: one of several"):
+        rl.MAML(rl.Navigation(), rl.CategoricalPolicy(2), rl.TRPO())
+
+
+def test_what_is_no_family_is_refused_with_what_makes_one_of_it():
+    class Environment:
+        action_space = None
+
+    words = r"requires a family of environments but got .*; GymnasiumFamily makes a family of Gymnasium's"
+    with pytest.raises(OptionError, match=r"\[MAML\] " + words):
+        rl.MAML(Environment(), rl.GaussianPolicy(2), rl.TRPO())
+    with pytest.raises(OptionError, match=r"\[policy_for\] " + words):
+        rl.policy_for(Environment())

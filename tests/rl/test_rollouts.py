@@ -7,14 +7,15 @@ import re
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import metagrad as mg
-from metagrad import rl
-from metagrad.errors import ShapeError
+from metagrad import meta, optim, rl
+from metagrad.errors import OptionError, ShapeError
 
 ROOT = Path(__file__).parents[2]
 
@@ -67,7 +68,7 @@ PROGRAM = """
 import sys
 import numpy as np
 import metagrad as mg
-from metagrad import rl
+from metagrad import meta, optim, rl
 family = rl.HalfCheetah("velocity", horizon=8)
 policy = rl.GaussianPolicy(6)
 params = rl.for_each_task(policy.init(mg.random.key(0), family.observation_size), 3)
@@ -165,6 +166,68 @@ def test_training_goes_on_without_what_was_dropped():
         state, report = maml.step(maml.init(mg.random.key(0)), maml.sample(np.random.default_rng(0)))
     assert report["dropped"] == 8  # 4 trajectories before the step and 4 after it
     assert all(np.isfinite(np.asarray(x)).all() for x in mg.core.pytree.flatten(state)[0])
+
+
+def test_training_goes_on_where_all_trajectories_of_an_iteration_are_lost(tmp_path):
+    class Once(Scripted):
+        asked = 0
+
+        def sample_tasks(self, generator, count):
+            self.asked += 1
+            return np.tile([5.0, 2.0 if self.asked == 2 else -1.0], (count, 1))
+
+        def step(self, states, tasks, actions):
+            states, rewards, ended = super().step(states, tasks, actions)
+            return states, rewards + actions[:, 0], ended
+
+    for outer in (rl.TRPO(), rl.Ascent(optim.Adam(1e-2)), rl.PPO(optim.Adam(1e-2))):
+        maml = rl.MAML(Once(20), rl.GaussianPolicy(1, hidden=(4,)), outer, tasks=2, rollouts=4)
+        folder = tmp_path / type(outer).__name__
+        trainer = meta.Trainer(maml.step, maml.sample, folder, log_every=1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            trainer.run(maml.init(mg.random.key(0)), 3, np.random.default_rng(0))
+        rows = meta.read_metrics(folder)
+        assert [row["dropped"] for row in rows] == [0, 16, 0]
+        assert ["post_update" in row for row in rows] == [True, False, True]
+
+
+def test_a_reset_that_gives_nan_is_laid_to_the_simulator():
+    class Unborn(Scripted):
+        def reset(self, tasks, seeds):
+            return np.where(np.arange(len(tasks))[:, None] == 1, np.nan, 0.0)
+
+    words = r"\[Scripted\] requires a simulator .* in task 0 at the reset: its trajectory 1 is dropped"
+    with pytest.warns(RuntimeWarning, match=words) as said:
+        found = roll(Unborn(20), [[3, -1]], each=3)
+    assert len(said) == 1
+    assert found.dropped.tolist() == [1]
+    assert found.mask.sum() == 6
+
+
+def test_what_is_no_generator_and_parameters_of_other_tasks_are_one_sentence():
+    family, policy = Scripted(3), rl.GaussianPolicy(1, hidden=(4,))
+    params = policy.init(mg.random.key(0), 1)
+    with pytest.raises(OptionError, match=r"\[rollout\] requires a generator, such as .* but got 0"):
+        rl.rollout(family, policy, rl.for_each_task(params, 1), [[3, -1]], 2, 0)
+    with pytest.raises(ShapeError, match=r"first axis of 1 tasks, as for_each_task makes them, but got one of 2"):
+        rl.rollout(family, policy, rl.for_each_task(params, 2), [[3, -1]], 2, np.random.default_rng(0))
+
+
+def test_gymnasium_s_own_mujoco_that_diverges_is_seen_too(tmp_path, monkeypatch):
+    pytest.importorskip("mujoco", reason="needs MuJoCo: pip install metagrad[rl]")
+    gymnasium = pytest.importorskip("gymnasium", reason="needs Gymnasium: pip install metagrad[rl]")
+    monkeypatch.chdir(tmp_path)  # MuJoCo writes a log of its own
+
+    def make():
+        return gymnasium.make("HalfCheetah-v5", disable_env_checker=True)  # that would warn by itself
+
+    family = rl.GymnasiumFamily(make, lambda g: np.zeros(1), lambda env, task: None, horizon=5)
+    states = family.reset(np.zeros((1, 1)), np.array([0]))
+    states[0][0].unwrapped.data.qvel[3] = 1e300
+    after, rewards, _ = family.step(states, np.zeros((1, 1)), np.zeros((1, 6)))
+    assert not (np.isfinite(after[0][1]).all() and np.isfinite(rewards[0]))
+    family.close()
 
 
 def test_episodes_that_end_at_once_are_learned_from():

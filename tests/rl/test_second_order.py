@@ -121,3 +121,40 @@ def test_dice_with_a_baseline_has_the_hessian_as_well():
 
     true = mg.hessian(lambda theta: expected_return(theta, HORIZON))(THETA)
     assert miss(mg.hessian(expected)(THETA), true) < 1e-14
+
+
+@pytest.mark.parametrize("weighed", [False, True], ids=["as they are", "times discount^t"])
+def test_discounted_advantages_have_a_right_surrogate_only_where_time_weighs_them(weighed):
+    """The expected step E[sum grad log pi_t A_t] is the gradient of a function if A_t is discounted from step 0 on."""
+    discount = 0.9
+    powers = discount ** np.arange(HORIZON)
+
+    def advantages(states, actions):
+        to_go = np.cumsum((REWARDS[states, actions] * powers)[::-1])[::-1]
+        return to_go if weighed else to_go / powers
+
+    def step(theta):
+        total = 0.0
+        for states, actions in trajectories(HORIZON):
+            a = advantages(states, actions)
+            score = mg.grad(lambda p, s=states, c=actions, a=a: mg.sum(log_probs(p, s, c) * a))(theta)
+            total = total + mg.exp(mg.sum(log_probs(theta, states, actions))) * score
+        return total
+
+    def expected(theta):
+        total = 0.0
+        for states, actions in trajectories(HORIZON):
+            drawn = stop_gradient(log_probs(THETA, states, actions))[None]
+            batch = rl.Batch(None, actions[None], advantages(states, actions)[None], np.ones((1, HORIZON)), drawn)
+            total = total + mg.exp(mg.sum(drawn)) * HORIZON * rl.dice(log_probs(theta, states, actions)[None], batch)
+        return total
+
+    true = np.asarray(mg.jacrev(step)(THETA)).reshape(THETA.size, THETA.size)
+    found = np.asarray(mg.hessian(expected)(THETA)).reshape(THETA.size, THETA.size)
+    print({"asymmetry": miss(true, true.T), "miss": miss(found, true)})
+    if weighed:
+        assert miss(true, true.T) < 1e-13
+        assert miss(found, true) < 1e-13
+    else:
+        assert miss(true, true.T) > 0.01
+        assert miss(found, true) > 0.01
