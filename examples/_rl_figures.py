@@ -77,6 +77,6 @@ def training(plt: Any, trained: Trained) -> Any:
     axis.set(xlabel="training iteration", ylabel="mean return of the meta-batch")
     inner = any(experiment.method.steps for experiment, _, _ in trained.values())
     axis.set_title(f"{next(iter(trained.values()))[0].args.env}, training{', before and after one inner step' * inner}")
-    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     axis.legend(fontsize=8, ncols=2)
     return figure

@@ -65,6 +65,7 @@ def _paths(plt: Any, name: str, trained: dict[str, Any]) -> Any:
                 f"mean return {found.returns()[row]:.1f}".replace("-", "\N{MINUS SIGN}"),
                 transform=axis.transAxes,
                 fontsize=9,
+                bbox={"fc": "white", "ec": "none", "alpha": 0.7, "pad": 1},
             )
     between = "\n" if columns == 1 else " "
     figure.suptitle(f"{METHODS[name].label}: trajectories{between}from the square to the star")
