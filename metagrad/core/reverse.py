@@ -8,6 +8,7 @@ differentiated again without asking for it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from heapq import heappop, heappush
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any
@@ -52,6 +53,9 @@ class Pick:
     """The rule of output k of a primitive that has several: its cotangent goes into slot k of theirs."""
 
     k: int
+
+
+_pick = lru_cache(64)(Pick)
 
 
 class ReverseTracer(Tracer):
@@ -118,7 +122,7 @@ class ReverseTrace(Trace):
         kept = output if rule.uses_output else tuple(map(shape_only, output))
         node = self.record(rule, saved, kept, parents, origin)
         return tuple(
-            ReverseTracer(self, o, self.record(Pick(k), [], None, [node], None)) if o.dtype.kind == "f" else o
+            ReverseTracer(self, o, self.record(_pick(k), [], None, [node], None)) if o.dtype.kind == "f" else o
             for k, o in enumerate(output)
         )
 

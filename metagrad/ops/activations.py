@@ -42,7 +42,7 @@ class Masked(Elementwise):
     uses_output = False
 
     def forward(self, y: Any, d: Any) -> Any:
-        if _kernel_takes(y) and _kernel_takes(d) and y.shape == d.shape and y.dtype == d.dtype:
+        if type(y) is type(d) and _kernel_takes(y) and y.shape == d.shape and y.dtype == d.dtype:
             return relu_kernels.masked(y, d)
         return np.where(np.greater(y, 0), d, np.zeros_like(d))
 

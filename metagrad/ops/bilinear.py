@@ -40,4 +40,5 @@ class Bilinear(Primitive):
 
 def added(total: Any, start: Any) -> Any:
     """total + start, in the memory of `total` where it has the type for it."""
-    return np.add(total, start, out=total if np.result_type(total, start) == total.dtype else None)
+    fits = start.dtype is total.dtype or np.result_type(total, start) == total.dtype
+    return np.add(total, start, out=total if fits else None)
