@@ -20,7 +20,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from _experiment import guarded
+from _experiment import counted, guarded
 from _figures import save_all
 from _rl_experiment import METHODS, Formatter, Setting, complete, options, run
 from _rl_figures import common
@@ -50,7 +50,7 @@ def _paths(plt: Any, name: str, trained: dict[str, Any]) -> Any:
         len(SHOWN), columns, figsize=(2.6 * columns + 0.6, 2.7 * len(SHOWN)), sharex=True, sharey=True, squeeze=False
     )
     for column, found in enumerate(trajectories):
-        axes[0][column].set_title(f"after {column} step{'s' * (column != 1)}", fontsize=11)
+        axes[0][column].set_title(f"after {counted(column, 'step')}", fontsize=11)
         for row, goal in enumerate(SHOWN):
             axis = axes[row][column]
             for k in range(min(5, found.mask.shape[1])):

@@ -170,7 +170,7 @@ def trace_graph(function: Any, avals: list[Any], *, annotate: bool, names: Seque
     """
     trace = GraphTrace(annotate, names)
     inputs = [trace.source(aval) if isinstance(aval, Aval) else aval for aval in avals]
-    with graph_running() if annotate else nullcontext(), trace:
+    with graph_running() if annotate else nullcontext(), trace.running():
         return trace.close([x for x in inputs if isinstance(x, GraphTracer)], list(function(*inputs)))
 
 

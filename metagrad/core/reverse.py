@@ -178,7 +178,7 @@ class _Walk:
             return
         if type(output) is tuple:  # slots that nobody used are zero
             cotangent = tuple([cotangent.get(k) for k in range(len(output))])
-        found = rule.vjp_all([p is not None for p in parents], cotangent, output, *inputs) if rule.joint else None
+        found = list(rule.vjp_all([p is not None for p in parents], cotangent, output, *inputs)) if rule.joint else None
         for i, parent in enumerate(parents):
             if parent is None:
                 continue

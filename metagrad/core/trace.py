@@ -9,6 +9,7 @@ level: that is all that is needed against perturbation confusion.
 from __future__ import annotations
 
 import itertools
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,20 +24,18 @@ Value = Any
 """A plain array, a Python scalar or a `Tracer`."""
 
 _levels = itertools.count(1)
+_counting = threading.Lock()
 
 
 class Trace:
-    """One running transform. `process` says what an operation means at its level.
+    """One running transform. `process` says what an operation means at its level."""
 
-    Its tracers may be used within `with trace`. IEEE specials are values there, not warnings.
-    """
-
-    __slots__ = ("alive", "level", "quiet", "transform")
+    __slots__ = ("alive", "level", "transform")
 
     def __init__(self, transform: str) -> None:
         self.transform = transform
         self.level = next(_levels)
-        self.alive = True
+        self.alive = 0  # how often it runs now: a pullback may be called in several threads at once
 
     def process(self, primitive: Primitive, inputs: tuple[Value, ...]) -> Any:
         raise NotImplementedError
@@ -48,13 +47,29 @@ class Trace:
             f"from {self.transform} after it ended: return it from the function instead of storing it"
         )
 
-    def __enter__(self) -> None:
+    def running(self) -> _Running:
+        """The time in which the trace's tracers may be used. IEEE specials are values here, not warnings."""
+        return _Running(self)
+
+
+class _Running:
+    """A class, because a generator would take twice as long to enter."""
+
+    __slots__ = ("quiet", "trace")
+
+    def __init__(self, trace: Trace) -> None:
+        self.trace = trace
         self.quiet = np.errstate(all="ignore")
+
+    def __enter__(self) -> None:
         self.quiet.__enter__()
+        with _counting:
+            self.trace.alive += 1
 
     def __exit__(self, *error: Any) -> None:
+        with _counting:
+            self.trace.alive -= 1
         self.quiet.__exit__(*error)
-        self.alive = False
 
 
 class Tracer(Tensor):

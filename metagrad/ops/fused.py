@@ -27,7 +27,7 @@ class Fused(Primitive):
 
     def vjp_all(self, needed: Sequence[bool], cotangent: Any, output: Any, *inputs: Value) -> list[Value]:
         trace = ReverseTrace(self.name)
-        with trace, once_more():
+        with trace.running(), once_more():
             sources = [trace.source(x) if need else x for x, need in zip(inputs, needed, strict=True)]
             outputs = self.composite(*sources)
         several = type(outputs) is tuple
@@ -39,7 +39,7 @@ class Fused(Primitive):
 
     def jvp_all(self, tangents: list[Value], output: Any, *inputs: Value) -> Any:
         trace = ForwardTrace(self.name, context.derivation)
-        with trace, once_more():
+        with trace.running(), once_more():
             moved = [x if t is None else ForwardTracer(trace, x, t) for x, t in zip(inputs, tangents, strict=True)]
             outputs = self.composite(*moved)
         if type(outputs) is tuple:

@@ -40,9 +40,10 @@ class TaskEnvironment(gymnasium.Env[Array, Any]):
 
     @task.setter
     def task(self, task: Any) -> None:
-        if np.shape(task) != (self.family.task_size,):
+        shape = np.asarray(task, object).shape
+        if shape != (self.family.task_size,):
             need = f"a task of shape ({self.family.task_size},)"
-            raise ShapeError(requires(self.family.name, need, f"{task!r} of shape {np.shape(task)}"))
+            raise ShapeError(requires(self.family.name, need, f"{task!r} of shape {shape}"))
         self._task = self.family.check_tasks([task])[0]
 
     def sample_task(self, generator: np.random.Generator | None = None) -> Array:

@@ -26,7 +26,7 @@ def run_batched(
     """Run a function of flat values that returns a sequence, mapped over axis 0 of the batched ones."""
     trace = BatchTrace(size)
     inputs = [BatchTracer(trace, v) if b else v for v, b in zip(values, batched, strict=True)]
-    with trace:
+    with trace.running():
         outputs = function(*inputs)
     return tuple([all_elements(trace, x) for x in outputs])
 
@@ -94,7 +94,7 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
         rest = iter(inputs)
         call_args = [unflatten(structure, [next(rest) for _ in found]) for found, structure in parts]
         call_kwargs = call_args.pop() if kwargs else {}
-        with trace:
+        with trace.running():
             result = f(*call_args, **call_kwargs)
             outputs, out_tree = as_outputs("vmap", result, some=False)
             axes = _axes_of(out_axes, result, outputs)

@@ -63,7 +63,7 @@ class Pullback:
         trace = ReverseTrace("checkpoint")
         inputs = [trace.source(v) if need else v for v, need in zip(values[:n], self.needed, strict=True)]
         sources = [x.node for x, need in zip(inputs, self.needed, strict=True) if need]
-        with trace:
+        with trace.running():
             outputs = self.program(*inputs)
         seeds = [(trace.lower(x)[1], g) for x, g in zip(outputs, values[n:], strict=True)]
         del outputs, inputs
@@ -93,7 +93,7 @@ class Pushforward:
         inputs = [
             ForwardTracer(trace, v, next(tangents)) if m else v for v, m in zip(values[:n], self.moving, strict=True)
         ]
-        with trace:
+        with trace.running():
             outputs = self.program(*inputs)
         lowered = [trace.lower(x) for x in outputs]
         return tuple(handed.zeros_like(v) if t is None else t for v, t in lowered)

@@ -70,13 +70,12 @@ class CustomVJP(Primitive):
         def linearize(*values: Value) -> Any:
             trace = BatchTrace(size)
             mapped = [BatchTracer(trace, v) if b else v for v, b in zip(values, batched, strict=True)]
-            with trace:
+            with trace.running():
                 outputs, rule = self.linearize(*mapped)
                 lowered = tuple([all_elements(trace, x) for x in outputs])
 
             def backward(cotangents: tuple[Value, ...]) -> list[Value]:
-                trace.alive = True  # the residuals live at its level
-                with trace:
+                with trace.running():  # once more: the residuals live at its level
                     found = rule.backward(tuple([BatchTracer(trace, g) for g in cotangents]))
                     each = [None if g is None else all_elements(trace, g) for g in found]
                 return [g if g is None or b else sum_(g, axis=0) for g, b in zip(each, batched, strict=True)]

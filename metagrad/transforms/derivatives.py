@@ -42,7 +42,7 @@ def _record(
     trace = ReverseTrace(transform)
     inputs = [trace.source(value) for value in values]
     sources = [x.node for x in inputs]
-    with trace:
+    with trace.running():
         result = function(unflatten(structure, inputs))
         result, aux = _split(trace, result) if has_aux else (result, None)
         outputs, out_tree = as_outputs(transform, result)
@@ -244,7 +244,7 @@ def _jvp(name: str, f: Callable[..., Any], primals: tuple[Any, ...], tangents: A
     moved = _like(name, "tangent", tangents, values, structure)
     trace = ForwardTrace(name)
     inputs = [ForwardTracer(trace, value, tangent) for value, tangent in zip(values, moved, strict=True)]
-    with trace:
+    with trace.running():
         result = f(*unflatten(structure, inputs))
         result, aux = _split(trace, result) if has_aux else (result, None)
         outputs, out_tree = as_outputs(name, result)

@@ -65,6 +65,8 @@ def test_a_task_can_be_sampled_set_and_read(name):
         env.task = np.zeros(9)
     with pytest.raises(ShapeError, match=r"requires a task of shape .* but got 'left'"):
         env.task = "left"
+    with pytest.raises(ShapeError, match=r"requires a task of shape|requires tasks of numbers"):
+        env.task = [[1.0], [1.0, 2.0]]
     with pytest.raises(OptionError, match=r"requires no option of a reset but task but got \['tasks'\]"):
         env.reset(options={"tasks": tasks[5]})
     with pytest.raises(OptionError, match=r"requires an action of finite numbers but got array\(\[nan"):

@@ -99,6 +99,39 @@ def test_what_a_rule_keeps_or_shares_stays_as_it_was(given, times):
         np.testing.assert_array_equal(array, 9.0)
 
 
+def both(cotangent):
+    fresh = np.multiply(cotangent, 2.0)
+    return fresh, fresh[:]
+
+
+def new_list(cotangent):
+    return [np.multiply(cotangent, 2.0), np.multiply(cotangent, 2.0)]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Pair(mg.Primitive):
+    """x + y, whose cotangents a function gives at once."""
+
+    interned = False
+    given: Any
+
+    def forward(self, x, y):
+        return x + y
+
+    def vjp_all(self, needed, cotangent, output, x, y):
+        return self.given(cotangent)
+
+
+@pytest.mark.parametrize("given", [both, new_list])
+def test_cotangents_given_at_once_do_not_change_each_other(given):
+    def f(x, y):
+        return mg.sum(Pair(given)(x, y)) + mg.sum(2.0 * x) + mg.sum(3.0 * y)
+
+    x, y = mg.grad(f, argnums=(0, 1))(mg.ones(8), mg.ones(8))
+    np.testing.assert_array_equal(np.asarray(x), 4.0)
+    np.testing.assert_array_equal(np.asarray(y), 5.0)
+
+
 def test_outputs_that_are_returned_twice_do_not_change_each_other():
     x = mg.asarray(np.arange(4.0))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import pickle
+import sys
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -46,6 +47,25 @@ def test_a_function_may_hand_its_work_to_other_threads():
         return 3 * mg.grad(lambda y: mg.sin(y * x))(x)
 
     close(mg.grad(f)(0.7), mg.grad(plain)(0.7))
+
+
+def test_a_pullback_may_be_called_in_several_threads_at_once():
+    @mg.custom_vjp
+    def f(x):
+        return mg.sin(x)
+
+    f.defvjp(lambda x: (mg.sin(x), x), lambda r, g: (mg.cos(r) * g,))
+    x = np.linspace(0, 1, 50)
+    _, pullback = mg.vjp(mg.vmap(f), x)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(lambda _: pullback(mg.ones(50))[0], range(400)))
+    finally:
+        sys.setswitchinterval(interval)
+    for gradient in found:
+        close(gradient, np.cos(x))
 
 
 def test_no_reference_cycles_are_left():
