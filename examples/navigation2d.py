@@ -1,7 +1,7 @@
 """A point learns to reach a goal that it does not see, from 20 trajectories (Finn et al. 2017, section 5.3).
 
     python examples/navigation2d.py                    # the published setting, some hours on two cores
-    python examples/navigation2d.py --iterations 20    # a look at it, some ten minutes
+    python examples/navigation2d.py --iterations 20    # a look at it, some three minutes
     python examples/navigation2d.py --resume           # go on with a run that was stopped
 
 Five methods: MAML; the same that adapts a context vector only; a policy pretrained on all goals; a random one; and an
