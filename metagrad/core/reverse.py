@@ -7,11 +7,9 @@ differentiated again without asking for it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
 from heapq import heappop, heappush
 from sys import getrefcount
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
@@ -37,7 +35,7 @@ class Node:
         rule: Any,
         inputs: list[Value],
         output: Any,
-        parents: list[Node | None],
+        parents: list[Node | Slot | None],
         origin: Any,
     ) -> None:
         self.serial = serial
@@ -48,22 +46,23 @@ class Node:
         self.origin = origin
 
 
-@dataclass(frozen=True, eq=False)
-class Pick:
-    """The rule of output k of a primitive that has several: its cotangent goes into slot k of theirs."""
+@final
+class Slot:
+    """Output k of an operation that has several."""
 
-    k: int
+    __slots__ = ("k", "node")
 
-
-_pick = lru_cache(64)(Pick)
+    def __init__(self, node: Node, k: int) -> None:
+        self.node = node
+        self.k = k
 
 
 class ReverseTracer(Tracer):
-    """A value with the node that made it."""
+    """A value with the node that made it, or the node's slot."""
 
     __slots__ = ("node",)
 
-    def __init__(self, trace: ReverseTrace, value: Value, node: Node) -> None:
+    def __init__(self, trace: ReverseTrace, value: Value, node: Any) -> None:
         self.trace = trace
         self._value = value
         self.node = node
@@ -85,7 +84,7 @@ class ReverseTrace(Trace):
         """A value to differentiate with respect to."""
         return ReverseTracer(self, value, self.record(None, [], None, [], None))
 
-    def lower(self, x: Value) -> tuple[Value, Node | None]:
+    def lower(self, x: Value) -> tuple[Value, Node | Slot | None]:
         """The value one level down, and the node that made it, if this trace watched it."""
         if type(x) is ReverseTracer and x.trace is self:
             return x._value, x.node
@@ -95,7 +94,7 @@ class ReverseTrace(Trace):
         if not self.alive:
             raise self.escaped(primitive)
         values: list[Value] = []
-        parents: list[Node | None] = []
+        parents: list[Node | Slot | None] = []
         for x in inputs:
             if type(x) is ReverseTracer and x.trace is self:
                 values.append(x._value)
@@ -121,10 +120,7 @@ class ReverseTrace(Trace):
     def _several(self, rule: Any, saved: Any, output: tuple[Value, ...], parents: Any, origin: Any) -> Any:
         kept = output if rule.uses_output else tuple(map(shape_only, output))
         node = self.record(rule, saved, kept, parents, origin)
-        return tuple(
-            ReverseTracer(self, o, self.record(_pick(k), [], None, [node], None)) if o.dtype.kind == "f" else o
-            for k, o in enumerate(output)
-        )
+        return tuple(ReverseTracer(self, o, Slot(node, k)) if o.dtype.kind == "f" else o for k, o in enumerate(output))
 
     def record(self, rule: Any, inputs: Any, output: Any, parents: Any, origin: Any) -> Node:
         self.serial += 1
@@ -132,7 +128,8 @@ class ReverseTrace(Trace):
 
 
 class _Walk:
-    """The way back over a tape: cotangents by node, and the nodes that have one and wait for their turn, newest first.
+    """The way back over a tape: cotangents by node (by slot, where it has several), and the nodes that have one and
+    wait for their turn, newest first.
 
     A node is younger than its parents, so when its turn comes, all that used it has been. It leaves the walk then, and
     its memory is free as soon as nobody else holds it.
@@ -145,19 +142,29 @@ class _Walk:
         self.waiting: list[tuple[int, Node]] = []
         self.derivation = derivation
 
-    def add(self, node: Node, cotangent: Value) -> None:
+    def add(self, node: Node | Slot, cotangent: Value) -> None:
+        if type(node) is Slot:
+            slots = self.cotangents.get(node.node)
+            if slots is None:
+                slots = {}
+                self.await_turn(node.node, slots)
+            before = slots.get(node.k)
+            slots[node.k] = cotangent if before is None else _sum(before, cotangent)
+            return
         before = self.cotangents.get(node)
         if before is None:
-            self.cotangents[node] = cotangent
-            heappush(self.waiting, (-node.serial, node))
+            self.await_turn(node, cotangent)
         else:
             self.cotangents[node] = _sum(before, cotangent)
+
+    def await_turn(self, node: Node, cotangent: Any) -> None:
+        self.cotangents[node] = cotangent
+        if node.rule is not None:  # a source's cotangent is the result
+            heappush(self.waiting, (-node.serial, node))
 
     def run(self) -> None:
         while self.waiting:
             _, node = heappop(self.waiting)
-            if node.rule is None:
-                continue  # a source: its cotangent is the result
             cotangent = self.cotangents.pop(node)
             if node.origin is None:
                 self.step(node, cotangent)
@@ -167,15 +174,6 @@ class _Walk:
 
     def step(self, node: Node, cotangent: Any) -> None:
         rule, parents, output, inputs = node.rule, node.parents, node.output, node.inputs
-        if type(rule) is Pick:
-            (main,) = parents
-            assert main is not None
-            slots = self.cotangents.get(main)
-            if slots is None:
-                self.add(main, {rule.k: cotangent})
-            else:
-                slots[rule.k] = add_cotangents(slots.get(rule.k), cotangent)
-            return
         if type(output) is tuple:  # slots that nobody used are zero
             cotangent = tuple([cotangent.get(k) for k in range(len(output))])
         found = list(rule.vjp_all([p is not None for p in parents], cotangent, output, *inputs)) if rule.joint else None
@@ -259,7 +257,7 @@ def shape_only(x: Value) -> Value:
 
 
 def pull_back(
-    outputs: list[tuple[Node | None, Value]], sources: list[Node], part_of: Derivation | None = None
+    outputs: list[tuple[Node | Slot | None, Value]], sources: list[Node], part_of: Derivation | None = None
 ) -> list[Value]:
     """The cotangents of the sources for (node, cotangent) pairs of the outputs; None where nothing arrives.
 

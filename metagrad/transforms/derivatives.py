@@ -12,7 +12,7 @@ from ..core.forward import ForwardTrace, ForwardTracer
 from ..core.primitive import handed
 from ..core.provenance import explain, note_constant
 from ..core.pytree import flatten, unflatten
-from ..core.reverse import Node, ReverseTrace, pull_back
+from ..core.reverse import Node, ReverseTrace, Slot, pull_back
 from ..core.tensor import Tensor, to_public, to_value
 from ..errors import DeviceError, DTypeError, OptionError, ShapeError, requires
 from ..ops.creation import eye_like
@@ -30,7 +30,7 @@ class _Record(NamedTuple):
     """A function's result, run under a reverse trace that has ended."""
 
     values: list[Value]
-    nodes: list[Node | None]
+    nodes: list[Node | Slot | None]
     structure: Any
     sources: list[Node]
     aux: Any
