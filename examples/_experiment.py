@@ -118,13 +118,14 @@ def counted(number: int, what: str) -> str:
     return f"{number} {what}{'s' * (number != 1)}"
 
 
-def rate(text: str, zero: bool = True) -> float:
+def rate(text: str, zero: bool = True, below: float = math.inf) -> float:
     try:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not 0 <= value < math.inf or (value == 0 and not zero):
+    if not 0 <= value < below or (value == 0 and not zero):
         need = "a number that is not negative" if zero else "a positive number"
+        need += f", below {below:g}," if below < math.inf else ""
         raise argparse.ArgumentTypeError(f"requires {need} but got {text}")
     return value
 

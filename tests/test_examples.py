@@ -73,6 +73,25 @@ def test_sinusoid_resumed_gives_the_same_results(whole, tmp_path):
     assert before["settings"]["iterations"] == 25
 
 
+def test_sinusoid_averaged_trains_the_same_tests_another_and_resumes_only_as_it_was(whole, tmp_path):
+    out, _ = whole
+    options = ("--shots", 5, "--test-tasks", 30, "--seed", 3, "--out", tmp_path, "--methods", "maml")
+    assert run("sinusoid.py", "--iterations", 25, "--average", 0.9, *options)[0] == 0
+    code, _, errors = run("sinusoid.py", "--iterations", 40, "--resume", *options)
+    assert code != 0
+    assert "average" in errors
+    assert run("sinusoid.py", "--iterations", 40, "--resume", "--average", 0.9, *options)[0] == 0
+    metrics = [folder / "5-shot" / "maml" / "metrics.jsonl" for folder in (out, tmp_path)]
+    post_updates = [[json.loads(line)["post_update"] for line in m.read_text().splitlines()] for m in metrics]
+    assert post_updates[0] == post_updates[1]
+    last = {r["steps"]: r["mse"] for r in rows_in(out) if r["method"] == "maml" and r["shots"] == 5}
+    mean = {r["steps"]: r["mse"] for r in rows_in(tmp_path)}
+    assert all(last[k] != mean[k] for k in last)
+    code, _, errors = run("sinusoid.py", "--average", 1, "--out", tmp_path)
+    assert code == 2
+    assert "requires a number that is not negative, below 1, but got 1" in errors
+
+
 def test_sinusoid_first_order_leaves_out_maml(tmp_path):
     code, output, _ = run(
         "sinusoid.py", "--first-order", "--iterations", 20, "--shots", 5, "--inner-steps", 2, "--out", tmp_path

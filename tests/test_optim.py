@@ -180,6 +180,53 @@ def test_a_state_survives_saving(tmp_path):
         np.testing.assert_array_equal(x, y)
 
 
+def averages(optimizer, params, grads):
+    """The parameters and their average after each step."""
+    state, found = optimizer.init(params), []
+    for g in grads:
+        params, state = optimizer.update(g, state, params)
+        found.append((leaves(params), leaves(optimizer.average(state))))
+    return found
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_an_average_is_the_mean_of_all_iterates_until_it_forgets(dtype):
+    grads = [as_type(g, dtype) for g in GRADS]
+    found = averages(optim.Averaged(optim.Adam(0.1), decay=0.9), as_type(PARAMS, dtype), grads)
+    plain = leaves(walk(optim.Adam(0.1), as_type(PARAMS, dtype), grads)[0])
+    for x, y in zip(found[-1][0], plain, strict=True):
+        np.testing.assert_array_equal(x, y)
+    for leaf in range(3):
+        iterates = [params[leaf].astype(np.float64) for params, _ in found]
+        expected = np.mean(iterates[:10], axis=0)
+        close(found[9][1][leaf], expected, dtype)
+        for x in iterates[10:]:
+            expected = 0.9 * expected + 0.1 * x
+        close(found[-1][1][leaf], expected, dtype)
+        assert found[-1][1][leaf].dtype == dtype
+
+
+def test_an_average_of_no_steps_is_the_parameters_and_goes_through_transforms(tmp_path):
+    optimizer = optim.Averaged(optim.SGD(0.1), decay=0.5)
+    state = optimizer.init(PARAMS)
+    for x, y in zip(leaves(optimizer.average(state)), leaves(PARAMS), strict=True):
+        np.testing.assert_array_equal(x, y)
+    expected = averages(optimizer, PARAMS, GRADS[:4])[-1][1]
+
+    def average(params):
+        return optimizer.average(walk(optimizer, params, GRADS[:4])[1])
+
+    stacked = {"w": np.stack([PARAMS["w"]] * 2), "layers": [np.stack([x] * 2) for x in PARAMS["layers"]]}
+    for tree, pick in ((mg.make_graph(average)(PARAMS)(PARAMS), np.s_[:]), (mg.vmap(average)(stacked), 1)):
+        for x, y in zip(leaves(tree), expected, strict=True):
+            close(x[pick] if x.ndim else x, y)
+    mg.save(tmp_path / "state.safetensors", walk(optimizer, PARAMS, GRADS[:3])[1])
+    params, _ = walk(optimizer, PARAMS, GRADS[:3])
+    _, resumed = optimizer.update(GRADS[3], mg.load(tmp_path / "state.safetensors"), params)
+    for x, y in zip(leaves(optimizer.average(resumed)), expected, strict=True):
+        close(x, y)
+
+
 def test_clip_by_value_limits_each_element():
     clipped = optim.clip_by_value(10.0)({"w": np.array([-20.0, 3.0, 11.0])})
     assert clipped["w"].tolist() == [-10, 3, 10]
@@ -272,6 +319,17 @@ def test_a_users_schedule_may_be_any_function_of_the_step():
         (lambda: optim.SGD(0.1, nesterov=True), OptionError, r"momentum for nesterov"),
         (lambda: optim.Adam(betas=(0.9, 1.0)), OptionError, r"\[Adam\] requires betas in \[0, 1\) but got 1.0"),
         (lambda: optim.clip_by_value(-1), OptionError, r"\[clip_by_value\]"),
+        (lambda: optim.Averaged(0.1), OptionError, r"\[Averaged\] requires an optimiser but got 0.1"),
+        (
+            lambda: optim.Averaged(optim.SGD(0.1), 1.0),
+            OptionError,
+            r"\[Averaged\] requires decay in \[0, 1\) but got 1",
+        ),
+        (
+            lambda: optim.Averaged(optim.SGD(0.1)).average(optim.SGD(0.1).init(np.ones(2))),
+            ShapeError,
+            r"\[Averaged\] requires a state that its `init` .* got one with \['step'\]",
+        ),
         (lambda: optim.Adam().init({"w": np.arange(3)}), DTypeError, r"\[Adam\] .* got int64 at \['w'\]"),
         (lambda: optim.Adam().init({"w": "text"}), DTypeError, r"got str 'text' at \['w'\]"),
         (lambda: walk(optim.SGD(0.1), {"w": np.ones(2)}, [{"v": np.ones(2)}]), ShapeError, r"gradients of the param"),

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import ShapeError, requires
 from . import provenance
-from .primitive import Aval, add_cotangents, handed
+from .primitive import Aval, handed
 from .provenance import Derivation, derivative_of, origin_of
 from .tensor import Tensor
 from .trace import Trace, Tracer, Value

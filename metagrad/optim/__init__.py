@@ -15,6 +15,7 @@ step, which counts from 0.
 
 from __future__ import annotations
 
+from .averaging import Averaged
 from .clipping import chain, clip_by_global_norm, clip_by_norm, clip_by_value
 from .rules import SGD, Adam, AdamW, Optimizer, RMSProp
 from .schedules import constant, cosine_decay, exponential_decay, linear_warmup, piecewise_constant
@@ -23,6 +24,7 @@ __all__ = [
     "SGD",
     "Adam",
     "AdamW",
+    "Averaged",
     "Optimizer",
     "RMSProp",
     "chain",

@@ -21,6 +21,7 @@ OPTIMIZERS = {
     "adam": optim.Adam(0.01),
     "adamw": optim.AdamW(optim.cosine_decay(0.01, 20)),
     "clipped": optim.chain(optim.clip_by_global_norm(0.5), optim.clip_by_value(0.1), optim.Adam(0.01)),
+    "averaged": optim.Averaged(optim.Adam(0.01), decay=0.5),
 }
 
 
