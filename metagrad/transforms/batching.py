@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from ..core.pytree import broadcast_prefix, flatten, leaves_with_nones, unflatte
 from ..core.tensor import to_public, to_value
 from ..errors import ShapeError, requires
 from ..ops.shape import broadcast_to, moveaxis
-from .trees import as_function, as_outputs
+from .trees import as_function, as_outputs, named_like
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,19 +55,18 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
         axes = tuple(in_axes) if isinstance(in_axes, list) else in_axes
         if isinstance(axes, tuple) and len(axes) != len(args):
             raise ShapeError(requires("vmap", f"in_axes for {len(args)} arguments", f"{len(axes)} of them"))
-        parts = [flatten(arg) for arg in args]
+        each = axes if isinstance(axes, tuple) else (axes,) * len(args)
+        parts = {k: flatten(arg) for k, (arg, axis) in enumerate(zip(args, each, strict=True)) if axis is not None}
         try:
-            leaf_axes = [
-                axis
-                for k, (arg, (found, _)) in enumerate(zip(args, parts, strict=True))
-                for axis in _axes_of(axes[k] if isinstance(axes, tuple) else axes, arg, found)
-            ]
+            leaf_axes = [axis for k, (found, _) in parts.items() for axis in _axes_of(each[k], args[k], found)]
         except ValueError as error:
             raise ShapeError(requires("vmap", "in_axes that are a prefix of the arguments", in_axes)) from error
+        call_args: list[Any] = list(args)
         if kwargs:
-            parts.append(flatten(kwargs))
-            leaf_axes += [0] * len(parts[-1][0])
-        leaves = [leaf for found, _ in parts for leaf in found]
+            parts[len(args)] = flatten(kwargs)
+            leaf_axes += [0] * len(parts[len(args)][0])
+            call_args.append(kwargs)
+        leaves = [leaf for found, _ in parts.values() for leaf in found]
         values = [to_value(x) for x in leaves]
         sizes = {}
         moved = []
@@ -76,7 +74,7 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
             if axis is None:
                 moved.append(value)
                 continue
-            if not isinstance(axis, int | np.integer):
+            if type(axis) is not int and not isinstance(axis, int | np.integer):
                 raise ShapeError(requires("vmap", "in_axes of numbers and None", repr(axis)))
             shape = getattr(value, "shape", ())
             if not -len(shape) <= axis < len(shape):
@@ -92,7 +90,8 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
             for value, leaf, axis in zip(moved, leaves, leaf_axes, strict=True)
         ]
         rest = iter(inputs)
-        call_args = [unflatten(structure, [next(rest) for _ in found]) for found, structure in parts]
+        for k, (found, structure) in parts.items():
+            call_args[k] = unflatten(structure, [next(rest) for _ in found])
         call_kwargs = call_args.pop() if kwargs else {}
         with trace.running():
             result = f(*call_args, **call_kwargs)
@@ -101,7 +100,7 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
             mapped = [to_public(_placed(trace, x, axis)) for x, axis in zip(outputs, axes, strict=True)]
         return unflatten(out_tree, mapped)
 
-    return functools.wraps(f)(wrapped) if hasattr(f, "__name__") else wrapped
+    return named_like(f, wrapped)
 
 
 def _axes_of(axes: Any, tree: Any, leaves: list[Any]) -> list[Any]:

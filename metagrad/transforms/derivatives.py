@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -18,7 +17,7 @@ from ..errors import DeviceError, DTypeError, OptionError, ShapeError, requires
 from ..ops.creation import eye_like
 from ..ops.shape import reshape
 from .batching import vmap
-from .trees import as_function, as_inputs, as_outputs
+from .trees import as_function, as_inputs, as_outputs, named_like
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,11 +86,7 @@ def value_and_grad(
     >>> mg.value_and_grad(lambda p: mg.sum(p["w"] ** 2))({"w": mg.asarray([1.0, 2.0])})
     (Tensor(5., dtype=float64), {'w': Tensor([2., 4.], dtype=float64)})
     """
-    return _named_like(f, _value_and_grad("value_and_grad", f, argnums, has_aux))
-
-
-def _named_like(f: Callable[..., Any], wrapped: Callable[..., Any]) -> Callable[..., Any]:
-    return functools.wraps(f)(wrapped) if hasattr(f, "__name__") else wrapped
+    return named_like(f, _value_and_grad("value_and_grad", f, argnums, has_aux))
 
 
 class _Chosen:
@@ -168,7 +163,7 @@ def grad(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0, has_aux: boo
         value, gradients = both(*args, **kwargs)
         return (gradients, value[1]) if has_aux else gradients
 
-    return _named_like(f, wrapped)
+    return named_like(f, wrapped)
 
 
 def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:

@@ -11,6 +11,8 @@ from ..core.tensor import to_value
 from ..errors import DTypeError, requires
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..core.trace import Value
 
 
@@ -18,6 +20,21 @@ def as_function(transform: str, f: Any) -> None:
     """Raises DTypeError for what cannot be called, such as the result of calling the function."""
     if not callable(f):
         raise DTypeError(requires(transform, "a function", f"{type(f).__name__} {f!r}"))
+
+
+def named_like(f: Any, wrapped: Callable[..., Any]) -> Callable[..., Any]:
+    """A transformed function with the name and the text of the one that it was made of, where that has them.
+
+    Other than `functools.wraps` it takes over no attributes, which may say what the function itself does; and it takes
+    a fifth of the time, for an inner loop transforms in every step.
+    """
+    if name := getattr(f, "__name__", None):
+        wrapped.__name__ = name
+        wrapped.__qualname__ = getattr(f, "__qualname__", name)
+        wrapped.__module__ = getattr(f, "__module__", wrapped.__module__)
+        wrapped.__doc__ = f.__doc__
+        wrapped.__wrapped__ = f  # type: ignore[attr-defined]
+    return wrapped
 
 
 def as_inputs(transform: str, tree: Any) -> tuple[list[Value], Any]:
