@@ -269,3 +269,35 @@ def test_the_walk_back_visits_each_node_once_however_it_is_shared():
     mg.grad(shared)(0.3)
     assert len(calls) == 1
     close(mg.grad(f)(0.1), mg.jvp(f, (0.1,), (1.0,))[1])
+
+
+def test_an_output_of_several_may_be_used_many_times_at_any_order():
+    def moments(x):
+        spread, mean = mg.unstack(mg.stack([mg.sum(x**2), mg.sum(x)]))
+        values, _ = mg.linalg.eigh(mg.stack([mg.stack([spread, mean]), mg.stack([mean, 2.0 * spread])]))
+        return values[0] * spread + mg.sum(values**2) + values[1] * values[0] * mean
+
+    def closed(x):
+        s, m = mg.sum(x**2), mg.sum(x)
+        root = mg.sqrt(s**2 / 4 + m**2)
+        low, high = 1.5 * s - root, 1.5 * s + root
+        return low * s + low**2 + high**2 + high * low * m
+
+    close(mg.grad(moments)(X), mg.grad(closed)(X), 10)
+    close(mg.hessian(moments)(X), mg.hessian(closed)(X), 10)
+
+
+@pytest.mark.parametrize("transform", [mg.grad, mg.value_and_grad, mg.vmap, mg.checkpoint])
+def test_a_transformed_function_has_the_name_and_text_of_its_own(transform):
+    def loss(x):
+        """What it says."""
+        return mg.sum(x)
+
+    made = transform(loss)
+    assert (made.__name__, made.__doc__, made.__module__, made.__wrapped__) == ("loss", loss.__doc__, __name__, loss)
+    assert made.__qualname__ == loss.__qualname__
+
+
+def test_a_transformed_operation_does_not_pass_for_the_operation():
+    assert not hasattr(mg.grad(mg.sin), "values")
+    close(mg.grad(mg.grad(mg.sin))(0.5), -np.sin(0.5))
