@@ -11,8 +11,8 @@ iteration with K support and K query points each; Adam with step 0.001; 1 inner 
 Test tasks have K support points, which they are adapted to by full-batch gradient descent, and K other points, on which
 the error is measured. The step size of fine-tuning is alpha for the meta-learners, and 0.02 (K of 10 or more) or 0.01
 (fewer) for the pretrained net. The oracle has nothing to learn about a task and takes no step: its error is the same
-number throughout. The last iterates are tested, unless `--average` asks for a running mean of them, which costs nothing
-to train and is a few percent better.
+number throughout. The last iterates are tested, or with `--average` a running mean of those of the same training:
+Adam's constant step leaves the last one noisy.
 """
 
 from __future__ import annotations
@@ -193,6 +193,7 @@ def print_table(rows: list[dict[str, Any]], args: argparse.Namespace) -> None:
     from rich.table import Table
 
     title = f"Query MSE on {args.test_tasks} test tasks, {args.iterations} iterations, seed {args.seed}"
+    title += "" if args.average is None else f", running mean of the iterates ({args.average:g})"
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("shots", justify="right")
     table.add_column("method")

@@ -16,6 +16,9 @@ from metagrad.testing import check_gradients
 RNG = np.random.default_rng(3)
 
 
+SGD = optim.SGD(0.1)
+
+
 def random_tree():
     return {"w": RNG.standard_normal((3, 2)), "layers": [RNG.standard_normal(2), RNG.standard_normal(())]}
 
@@ -329,6 +332,11 @@ def test_a_users_schedule_may_be_any_function_of_the_step():
             lambda: optim.Averaged(optim.SGD(0.1)).average(optim.SGD(0.1).init(np.ones(2))),
             ShapeError,
             r"\[Averaged\] requires a state that its `init` .* got one with \['step'\]",
+        ),
+        (
+            lambda: optim.Averaged(SGD).update([np.ones(2)], optim.Averaged(SGD).init(np.ones(2)), [np.ones(2)]),
+            ShapeError,
+            r"\[Averaged\] requires a state 'average' of the parameters' structure",
         ),
         (lambda: optim.Adam().init({"w": np.arange(3)}), DTypeError, r"\[Adam\] .* got int64 at \['w'\]"),
         (lambda: optim.Adam().init({"w": "text"}), DTypeError, r"got str 'text' at \['w'\]"),

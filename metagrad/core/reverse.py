@@ -85,7 +85,7 @@ class ReverseTrace(Trace):
         return ReverseTracer(self, value, self.record(None, [], None, [], None))
 
     def lower(self, x: Value) -> tuple[Value, Node | Slot | None]:
-        """The value one level down, and the node that made it, if this trace watched it."""
+        """The value one level down, and the node or slot that made it, if this trace watched it."""
         if type(x) is ReverseTracer and x.trace is self:
             return x._value, x.node
         return x, None

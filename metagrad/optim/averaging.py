@@ -11,7 +11,7 @@ from ..core.pytree import flatten, tree_map, unflatten
 from ..core.tensor import public, to_public, to_value
 from ..errors import OptionError, ShapeError, requires
 from ..ops.arithmetic import add, astype, divide, maximum, multiply, subtract
-from .rules import Optimizer, Params, State, number
+from .rules import Optimizer, Params, State, leaves_like, number
 
 
 class Averaged:
@@ -51,11 +51,12 @@ class Averaged:
         return {"step": step, "optimizer": inner, "average": tree_map(lambda x: to_public(to_value(x)), params)}
 
     def update(self, grads: Params, state: State, params: Params) -> tuple[Params, State]:
-        """The other's step, and the average with it. Raises what the other raises, and what `average` raises."""
-        averages = flatten(self.average(state))[0]
+        """The other's step, and the average with it. Raises what the other raises, and ShapeError where the state
+        is another's or the trees differ."""
+        structure = flatten(params)[1]
+        averages = leaves_like(self.name, "a state 'average'", self.average(state), structure)
         params, inner = self.optimizer.update(grads, state["optimizer"], params)
-        leaves, structure = flatten(params)
-        step, averages = _moved(state["step"], averages, leaves, self.decay)
+        step, averages = _moved(state["step"], averages, flatten(params)[0], self.decay)
         return params, {"step": step, "optimizer": inner, "average": unflatten(structure, averages)}
 
     def average(self, state: State) -> Params:

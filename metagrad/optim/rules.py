@@ -65,8 +65,8 @@ class _Rule:
         missing = {"step", *self.slots} - set(state)
         if missing:
             raise ShapeError(requires(self.name, f"a state with {sorted(missing)[0]}", f"one with {sorted(state)}"))
-        columns = [leaves, _leaves(self.name, "gradients", grads, structure)]
-        columns += [_leaves(self.name, f"a state {slot!r}", state[slot], structure) for slot in self.slots]
+        columns = [leaves, leaves_like(self.name, "gradients", grads, structure)]
+        columns += [leaves_like(self.name, f"a state {slot!r}", state[slot], structure) for slot in self.slots]
         step = to_value(state["step"])
         counted = not isinstance(step, Tracer) and device_of(step) == "cpu"  # else by operations, where it is
         step = int(step) if counted else step
@@ -221,7 +221,8 @@ def _weak(x: Value, dtype: Any) -> Value:
     return x if type(x) in (float, int) else astype(x, dtype)
 
 
-def _leaves(name: str, what: str, tree: Any, structure: Any) -> list[Any]:
+def leaves_like(name: str, what: str, tree: Any, structure: Any) -> list[Any]:
+    """The leaves of a tree like the parameters; raises ShapeError where it is another."""
     leaves, given = flatten(tree)
     if given != structure:
         raise ShapeError(requires(name, f"{what} of the parameters' structure {structure}", given))

@@ -7,7 +7,6 @@ the family is closed.
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from ..core.pytree import flatten, unflatten
 from ..core.reverse import ReverseTrace, pull_back
 from ..core.tensor import to_public, to_value
 from .batching import run_batched
-from .trees import as_function, as_outputs
+from .trees import as_function, as_outputs, named_like
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -172,7 +171,6 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     """
     as_function("checkpoint", f)
 
-    @functools.wraps(f)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         leaves, in_tree = flatten((args, kwargs))
         values = [to_value(x) for x in leaves]
@@ -191,4 +189,4 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
         outputs = Checkpoint(Run(lifted)).bind(*constants, *[v for v in values if hasattr(v, "dtype")])
         return unflatten(out_tree, [to_public(x) for x in outputs])
 
-    return wrapped
+    return named_like(f, wrapped)
